@@ -1,0 +1,39 @@
+"""The array functions that a loss may use.
+
+They are functions of the array API standard, so that one body runs on NumPy and CuPy and is
+traced by ndonnx. What is not listed here is not available to a kernel on any backend.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+# An array of whichever library runs the kernel. The only `Any` of the package.
+Array: TypeAlias = Any
+
+
+class Namespace(Protocol):
+    """The primitives; compounds such as ``softplus`` are composed once, in ``core.stable``."""
+
+    abs: Callable[..., Array]
+    clip: Callable[..., Array]
+    exp: Callable[..., Array]
+    expm1: Callable[..., Array]
+    expand_dims: Callable[..., Array]
+    log: Callable[..., Array]
+    log1p: Callable[..., Array]
+    max: Callable[..., Array]
+    maximum: Callable[..., Array]
+    mean: Callable[..., Array]
+    minimum: Callable[..., Array]
+    ones_like: Callable[..., Array]
+    pow: Callable[..., Array]
+    sqrt: Callable[..., Array]
+    square: Callable[..., Array]
+    squeeze: Callable[..., Array]
+    sum: Callable[..., Array]
+    take_along_axis: Callable[..., Array]
+    where: Callable[..., Array]
+    zeros_like: Callable[..., Array]
+
+
+PRIMITIVES = frozenset(Namespace.__annotations__)

@@ -1,0 +1,238 @@
+"""The declaration of a loss: one decorated function, from which everything else is derived.
+
+The signature gives the inputs (annotated with their domains) and the parameters (keyword-only,
+annotated with their bounds); the docstring gives the documentation; the body is the kernel.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Gt
+
+from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.domains import Input
+
+Output = Literal["elementwise", "per_sample"]
+ReducesAs = Literal["root"]
+Kernel = Callable[..., Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Marks a parameter that only a dialect may set: a framework's clipping, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerOutput:
+    """Marks a parameter that may be a list, broadcast over the last axis of the loss values."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerClass:
+    """Marks a parameter that is a list of one number a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of a declared loss."""
+
+    name: str
+    kind: Input
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of a declared loss: its annotation holds type and bounds."""
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+
+    def marked(self, mark: type) -> bool:
+        """Whether the annotation carries this mark (``Guard``, ``PerOutput``, ``PerClass``)."""
+        return any(isinstance(note, mark) for note in get_args(self.annotation)[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One worked value, shown in the documentation and run on every backend.
+
+    Attributes:
+        inputs: Arrays or numbers by input name.
+        expected: The loss values.
+        params: Parameters that differ from their defaults.
+    """
+
+    inputs: Mapping[str, Any]
+    expected: Any
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A declared loss.
+
+    Attributes:
+        name: Its canonical name, that of the function.
+        names: Other names it answers to.
+        kind: Its family, the module it is declared in.
+        inputs: What it takes, in the order of the signature.
+        params: What can be set, guards included.
+        output: Whether it gives a value per element, or one per sample because an axis is used up.
+        reduces_as: How its mean is finished, if it is not the mean itself.
+        source: The paper with its DOI, or the framework whose rule it is.
+        examples: Worked values.
+        summary: First line of the docstring.
+        formula: LaTeX, from the docstring.
+        notes: What the docstring says besides.
+        kernel: The function itself.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    kind: str
+    inputs: tuple[InputSpec, ...]
+    params: tuple[Param, ...]
+    output: Output
+    reduces_as: ReducesAs | None
+    source: str
+    examples: tuple[Example, ...]
+    summary: str
+    formula: str
+    notes: str
+    kernel: Kernel
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether a temperature can divide its predictions."""
+        return any(spec.kind.domain.logits for spec in self.inputs)
+
+    @property
+    def open_params(self) -> tuple[Param, ...]:
+        """The parameters that a request may set: all but the guards."""
+        return tuple(param for param in self.params if not param.marked(Guard))
+
+
+REGISTRY: dict[str, Loss] = {}
+NAMES: dict[str, str] = {}
+
+# Parameters that the plan applies around a kernel, so that no kernel repeats them.
+TEMPERATURE = Param(
+    "temperature",
+    Annotated[float, Gt(0)],
+    1.0,
+    "Predictions are divided by it before anything else.",
+)
+IGNORE_INDEX = Param(
+    "ignore_index",
+    int | None,
+    None,
+    "Target class whose entries leave the loss like masked ones.",
+)
+CLASS_WEIGHT = Param(
+    "class_weight",
+    list[float] | dict[str, float] | Literal["balanced"] | None,
+    None,
+    "Weight picked by target class, multiplied with sample_weight: a list, a mapping, or "
+    '"balanced" for scikit-learn\'s formula on this request.',
+)
+
+
+def loss(
+    *,
+    source: str,
+    examples: list[Example],
+    names: tuple[str, ...] = (),
+    reduces_as: ReducesAs | None = None,
+    weighs_classes: bool = False,
+) -> Callable[[Kernel], Kernel]:
+    """Declare a loss.
+
+    Args:
+        source: Author, year and DOI, or the framework whose rule it is.
+        examples: Worked values; at least one.
+        names: Other names it answers to.
+        reduces_as: ``"root"`` if the square root of the mean is the loss.
+        weighs_classes: Whether each target has a class that ``class_weight`` can weigh.
+
+    Returns:
+        The function unchanged: a kernel can call another.
+    """
+
+    def register(kernel: Kernel) -> Kernel:
+        common = [CLASS_WEIGHT] if weighs_classes else []
+        declared = _read(kernel, source, tuple(examples), names, reduces_as, common)
+        for name in (declared.name, *names):
+            if name in NAMES:
+                raise ValueError(f"two losses answer to {name!r}")
+            NAMES[name] = declared.name
+        REGISTRY[declared.name] = declared
+        return kernel
+
+    return register
+
+
+def _read(  # noqa: PLR0913 one call, from the decorator, with what it was given
+    kernel: Kernel,
+    source: str,
+    examples: tuple[Example, ...],
+    names: tuple[str, ...],
+    reduces_as: ReducesAs | None,
+    common: list[Param],
+) -> Loss:
+    doc = inspect.cleandoc(kernel.__doc__ or "")
+    described = _described(doc)
+    hints = get_type_hints(kernel, include_extras=True, localns={"Namespace": Namespace})
+    signature = list(inspect.signature(kernel).parameters.values())[1:]
+    inputs = tuple(
+        InputSpec(p.name, _input(hints[p.name]), described[p.name])
+        for p in signature
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    )
+    params = tuple(
+        Param(p.name, hints[p.name], p.default, described[p.name])
+        for p in signature
+        if p.kind is p.KEYWORD_ONLY
+    )
+    if any(spec.kind.domain.logits for spec in inputs):
+        common = [TEMPERATURE, *common]
+    if any(spec.kind.domain.index for spec in inputs):
+        common = [IGNORE_INDEX, *common]
+    formula = re.search(r"\$\$(.+?)\$\$", doc, re.DOTALL)
+    body = doc.split("\n\nArgs:")[0].split("\n\n", 1)
+    return Loss(
+        name=kernel.__name__,
+        names=names,
+        kind=kernel.__module__.rsplit(".", 1)[-1],
+        inputs=inputs,
+        params=(*params, *common),
+        output="per_sample" if any(spec.kind.core for spec in inputs) else "elementwise",
+        reduces_as=reduces_as,
+        source=source,
+        examples=examples,
+        summary=body[0],
+        formula=" ".join(formula[1].split()) if formula else "",
+        notes=re.sub(r"\$\$.+?\$\$", "", body[1] if body[1:] else "", flags=re.DOTALL).strip(),
+        kernel=kernel,
+    )
+
+
+def _input(hint: Any) -> Input:
+    if get_origin(hint) is Annotated:
+        for note in get_args(hint)[1:]:
+            if isinstance(note, Input):
+                return note
+    raise TypeError("an input of a loss is annotated with a domain of core.domains")
+
+
+def _described(doc: str) -> Mapping[str, str]:
+    """What the docstring's ``Args`` say of each name."""
+    args = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.DOTALL | re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", args[1] if args else "", re.M | re.S)
+    return MappingProxyType({name: " ".join(text.split()) for name, text in entries})

@@ -1,0 +1,116 @@
+"""Losses of labels that are 0 or 1, or probabilities of 1."""
+
+import math
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.declare import Example, Guard, PerOutput, loss
+from lossmeter.core.domains import Binary, Logits, Probability, Real
+from lossmeter.core.stable import log1p_exp_minus_abs, smooth, xlogy
+
+
+@loss(
+    source="Good (1952), J. R. Stat. Soc. B 14(1); doi:10.1111/j.2517-6161.1952.tb00104.x",
+    names=("bce", "binary_crossentropy"),
+    examples=[
+        Example({"predictions": 0.5, "targets": 1.0}, math.log(2.0)),
+        Example({"predictions": 0.0, "targets": 0.0}, 0.0),
+        Example({"predictions": 0.25, "targets": 0.0}, -math.log(0.75)),
+    ],
+    weighs_classes=True,
+)
+def binary_cross_entropy(
+    xp: Namespace,
+    predictions: Probability,
+    targets: Probability,
+    *,
+    label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
+    log_clamp: Annotated[float | None, Guard()] = None,
+) -> Array:
+    r"""Cross-entropy of a predicted probability.
+
+    $$ \ell = -\left(y \ln p + (1 - y) \ln(1 - p)\right), \qquad 0 \ln 0 = 0 $$
+
+    Args:
+        predictions: Predicted probabilities, shape ``(...)``, dimensionless.
+        targets: Labels or probabilities, shape ``(...)``, dimensionless.
+        label_smoothing: Targets become y(1 − s) + s/2.
+        log_clamp: Lower bound of each logarithm in a framework that clamps it.
+
+    Returns:
+        One loss per element, shape ``(...)``, nats.
+    """
+    targets = smooth(xp, targets, label_smoothing, 2)
+    log_p, log_q = xp.log(predictions), xp.log1p(-predictions)
+    if log_clamp is not None:
+        log_p, log_q = xp.maximum(log_p, log_clamp), xp.maximum(log_q, log_clamp)
+    return -(xlogy(xp, targets, log_p) + xlogy(xp, 1.0 - targets, log_q))
+
+
+@loss(
+    source="Good (1952), J. R. Stat. Soc. B 14(1); doi:10.1111/j.2517-6161.1952.tb00104.x",
+    names=("bce_with_logits",),
+    examples=[
+        Example({"predictions": 0.0, "targets": 1.0}, math.log(2.0)),
+        Example({"predictions": 1000.0, "targets": 0.0}, 1000.0),
+        Example({"predictions": -1000.0, "targets": 0.0}, 0.0),
+        Example({"predictions": 0.0, "targets": 1.0}, 3 * math.log(2.0), {"pos_weight": 3.0}),
+    ],
+    weighs_classes=True,
+)
+def binary_cross_entropy_with_logits(
+    xp: Namespace,
+    predictions: Logits,
+    targets: Probability,
+    *,
+    pos_weight: Annotated[float | list[float] | None, Ge(0), PerOutput()] = None,
+    label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
+) -> Array:
+    r"""Cross-entropy of a probability given as its logit, accurate for logits of any size.
+
+    $$ \ell = \pi\, y \ln(1 + e^{-x}) + (1 - y) \ln(1 + e^{x}) $$
+
+    Args:
+        predictions: Logits, shape ``(...)``, dimensionless.
+        targets: Labels or probabilities, shape ``(...)``, dimensionless.
+        pos_weight: Factor π on the term of the positive class, a number or one for each entry
+            of the last axis.
+        label_smoothing: Targets become y(1 − s) + s/2.
+
+    Returns:
+        One loss per element, shape ``(...)``, nats.
+    """
+    targets = smooth(xp, targets, label_smoothing, 2)
+    curve = log1p_exp_minus_abs(xp, predictions)
+    if pos_weight is None:
+        # Both terms are non-negative: the usual max(x, 0) - x·y + curve cancels for soft targets.
+        share = xp.where(predictions > 0.0, 1.0 - targets, targets)
+        return curve + xp.abs(predictions) * share
+    positive = targets * (xp.maximum(-predictions, 0.0) + curve)
+    return pos_weight * positive + (1.0 - targets) * (xp.maximum(predictions, 0.0) + curve)
+
+
+@loss(
+    source="Cortes and Vapnik (1995), Mach. Learn. 20; doi:10.1007/BF00994018",
+    examples=[
+        Example({"predictions": 0.5, "targets": 1.0}, 0.5),
+        Example({"predictions": 0.5, "targets": 0.0}, 1.5),
+        Example({"predictions": 2.0, "targets": 1.0}, 0.0),
+    ],
+    weighs_classes=True,
+)
+def hinge(xp: Namespace, predictions: Real, targets: Binary) -> Array:
+    r"""How far a score falls short of the margin 1 on the side of its label.
+
+    $$ \ell = \max(0,\ 1 - s\,x), \qquad s = 2y - 1 $$
+
+    Args:
+        predictions: Scores, shape ``(...)``, dimensionless.
+        targets: Labels 0 or 1, shape ``(...)``.
+
+    Returns:
+        One loss per element, shape ``(...)``, dimensionless.
+    """
+    return xp.maximum(1.0 - (2.0 * targets - 1.0) * predictions, 0.0)

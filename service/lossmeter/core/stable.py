@@ -1,0 +1,42 @@
+"""Compounds of the primitives that stay accurate at the ends of the number line.
+
+Composed once, because backends disagree: ONNX Runtime's Softplus and ndonnx's logaddexp are
+infinite at 1000, and a naive ``log(1 + exp(x))`` is everywhere.
+"""
+
+from lossmeter.core.arrays import Array, Namespace
+
+
+def softplus(xp: Namespace, x: Array) -> Array:
+    """ln(1 + e^x), for any x."""
+    return xp.maximum(x, 0.0) + log1p_exp_minus_abs(xp, x)
+
+
+def log1p_exp_minus_abs(xp: Namespace, x: Array) -> Array:
+    """ln(1 + e^−|x|), the part of softplus that both signs share."""
+    return xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def xlogy(xp: Namespace, x: Array, log_y: Array) -> Array:
+    """x · ln y given ln y, and 0 where x is 0 whatever ln y is."""
+    return xp.where(x == 0.0, xp.zeros_like(x), x * log_y)
+
+
+def log_softmax(xp: Namespace, x: Array) -> Array:
+    """Logarithm of the softmax over the last axis."""
+    # The maximum is subtracted even when infinite: a row with +inf has no softmax and gives NaN,
+    # as it does in every framework.
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+
+
+def pick(xp: Namespace, x: Array, index: Array) -> Array:
+    """The entry ``index`` of the last axis; the domain check has kept every index inside."""
+    return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(index, axis=-1), axis=-1), axis=-1)
+
+
+def smooth(xp: Namespace, targets: Array, amount: float, classes: int) -> Array:
+    """Label smoothing: y(1 − s) + s/C. Source: Szegedy et al. (2016), doi:10.1109/CVPR.2016.308."""
+    if amount == 0.0:
+        return targets
+    return targets * (1.0 - amount) + amount / classes
