@@ -23,7 +23,6 @@ class Namespace(Protocol):
     log1p: Callable[..., Array]
     max: Callable[..., Array]
     maximum: Callable[..., Array]
-    mean: Callable[..., Array]
     minimum: Callable[..., Array]
     ones_like: Callable[..., Array]
     pow: Callable[..., Array]

@@ -28,18 +28,14 @@ class Block:
         losses: Loss values ℓ, shape ``(n,)``.
         weights: Weights w, shape ``(n,)``; None if all are 1.
         divisors: What a dialect's mean sums for its divisor, shape ``(n,)``; None if it has none.
-        rows: Position of each entry's sample in its batch, shape ``(n,)``.
-        entries: How many entries there were before the mask.
-        nonzero_entries: How many of those had a weight other than 0.
+        rows: Position of each entry's sample in its batch, shape ``(n,)``; None where no part asks.
         batch_id: Name of the batch.
     """
 
     losses: Floats
     weights: Floats | None
     divisors: Floats | None
-    rows: Ints
-    entries: int
-    nonzero_entries: int
+    rows: Ints | None
     batch_id: str
 
     def weighted(self, x: Floats) -> Floats:
@@ -47,19 +43,18 @@ class Block:
         return x if self.weights is None else self.weights * x
 
     def groups(self, codes: Ints, groups: int) -> "list[Block]":
-        """The kept entries of each group; ``entries`` are counted by the caller."""
+        """The kept entries of each group."""
         order = np.argsort(codes, kind="stable")
         ends = np.searchsorted(codes[order], np.arange(groups), side="right")
-        return [self._take(which) for which in np.split(order, ends[:-1])]
+        return [self.taken(which) for which in np.split(order, ends[:-1])]
 
-    def _take(self, which: Ints) -> "Block":
+    def taken(self, which: Ints) -> "Block":
+        """Only these of the entries."""
         return Block(
             self.losses[which],
             None if self.weights is None else self.weights[which],
             None if self.divisors is None else self.divisors[which],
-            self.rows[which],
-            0,
-            0,
+            None if self.rows is None else self.rows[which],
             self.batch_id,
         )
 
@@ -79,6 +74,9 @@ class Part(Protocol):
 @dataclass(frozen=True, slots=True)
 class Linear:
     """What every mean over kept entries needs.
+
+    A block gives the sums and counts of kept entries; the counts of all entries and rows are
+    added once a batch.
 
     Attributes:
         total: Σwℓ.
@@ -114,8 +112,6 @@ class Linear:
             divisor=ZERO if block.divisors is None else exact_sum(block.divisors),
             count=count,
             nonzero=count if unweighted else int(np.count_nonzero(block.weights)),
-            entries=block.entries,
-            nonzero_entries=block.nonzero_entries,
         )
 
     @classmethod
@@ -287,7 +283,8 @@ class Extreme:
         # argmin and argmax stop at the first NaN, as the answer must.
         at = int(block.losses.argmin() if cls.sign > 0 else block.losses.argmax())
         # Adding 0 makes -0 a 0, so that equal extremes have equal bits.
-        return cls(float(block.losses[at]) + 0.0, block.batch_id, int(block.rows[at]))
+        row = 0 if block.rows is None else int(block.rows[at])
+        return cls(float(block.losses[at]) + 0.0, block.batch_id, row)
 
     def __add__(self, other: Self) -> Self:
         if self.value is None or other.value is None:

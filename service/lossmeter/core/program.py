@@ -48,5 +48,5 @@ class Program:
         arrays = {name: x for name, x in extras.items() if name != FACTOR}
         values = self.loss.kernel(xp, **inputs, **dict(self.params), **arrays)
         if self.inner_mean:
-            values = xp.mean(values, axis=-1)
+            values = xp.sum(values, axis=-1) / values.shape[-1]
         return values * extras[FACTOR] if FACTOR in extras else values

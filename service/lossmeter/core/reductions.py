@@ -98,6 +98,7 @@ class Rule:
         options: Names of the settings it takes, each required where the value is True.
         meaning: Its formula in words, for the catalogue.
         merges: Whether states made apart can be finished together.
+        mean: Whether it is a mean, of which a framework says what it is of nothing.
     """
 
     finish: Finish
@@ -105,6 +106,7 @@ class Rule:
     meaning: str
     options: Mapping[str, bool] = field(default_factory=dict)
     merges: bool = True
+    mean: bool = False
 
 
 def _part(parts: Parts, kind: type[P]) -> P:
@@ -379,18 +381,22 @@ _mean = _mean_over(_mean_divisor)
 RULES: Mapping[str, Rule] = MappingProxyType({
     "none": Rule(_none, (), "wℓ, the shape kept; null where masked", merges=False),
     "sum": Rule(_sum, (), "Σwℓ"),
-    "mean": Rule(_mean, (), "Σwℓ / n, or Σwℓ / divisor", {"divisor": False}),
-    "weighted_mean": Rule(_mean_over(_weight_divisor), (), "Σwℓ / Σw"),
+    "mean": Rule(_mean, (), "Σwℓ / n, or Σwℓ / divisor", {"divisor": False}, mean=True),
+    "weighted_mean": Rule(_mean_over(_weight_divisor), (), "Σwℓ / Σw", mean=True),
     "nonzero_mean": Rule(
-        _mean_over(lambda linear, _: ExactSum.of_int(linear.nonzero)), (), "Σwℓ / #{w ≠ 0}"
+        _mean_over(lambda linear, _: ExactSum.of_int(linear.nonzero)),
+        (),
+        "Σwℓ / #{w ≠ 0}",
+        mean=True,
     ),
     "batch_mean": Rule(
         _mean_over(lambda linear, _: ExactSum.of_int(linear.rows)),
         (),
         "Σwℓ / N, the size of axis 0",
+        mean=True,
     ),
-    "keras2": Rule(_keras2, (), "the masked objective of Keras 0.3 to 2.2"),
-    "rms": Rule(_rms, (Moments,), "√(Σwℓ² / Σw)"),
+    "keras2": Rule(_keras2, (), "the masked objective of Keras 0.3 to 2.2", mean=True),
+    "rms": Rule(_rms, (Moments,), "√(Σwℓ² / Σw)", mean=True),
     "min": Rule(_extreme(Least), (Least,), "the least loss value, and its sample's index"),
     "max": Rule(_extreme(Greatest), (Greatest,), "the greatest, and its sample's index"),
     "median": Rule(_quantile, (Values,), "the weighted quantile at 0.5"),
@@ -412,7 +418,7 @@ RULES: Mapping[str, Rule] = MappingProxyType({
         _cvar, (Values,), "mean of the worst alpha share", {"alpha": True}, merges=False
     ),
     "macro_mean": Rule(
-        _macro_mean, (), "mean over the groups of `by` of their means", {"by": True}
+        _macro_mean, (), "mean over the groups of `by` of their means", {"by": True}, mean=True
     ),
 })
 

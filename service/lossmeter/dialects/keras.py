@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.reductions import Reduction
 from lossmeter.dialects.symbols import Dialect, Rule, Variant, declare_symbols, loss_named
 from lossmeter.errors import ShapeMismatch
 
@@ -52,11 +53,11 @@ KERAS = Dialect(
     name="keras",
     version="3.15.1",
     words=MappingProxyType({
-        "none": "none",
-        "sum": "sum",
-        "mean": "mean",
-        "sum_over_batch_size": "mean",
-        "mean_with_sample_weight": "weighted_mean",
+        "none": Reduction("none"),
+        "sum": Reduction("sum"),
+        "mean": Reduction("mean"),
+        "sum_over_batch_size": Reduction("mean"),
+        "mean_with_sample_weight": Reduction("weighted_mean", own_weights=True),
     }),
     empty=0.0,
     align=align_like_keras,

@@ -13,7 +13,7 @@ import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import REGISTRY, Loss
-from lossmeter.core.reductions import RULES
+from lossmeter.core.reductions import RULES, Reduction
 from lossmeter.errors import ShapeMismatch
 
 # A weight or mask, broadcast to the shape of the loss values; the shape may grow, in Keras.
@@ -71,7 +71,7 @@ class Dialect:
 
     name: str
     version: str
-    words: Mapping[str, str]
+    words: Mapping[str, Reduction]
     empty: float | None = None
     align: Align = align_leading
     checks: bool = False
@@ -120,9 +120,9 @@ class Symbol:
     dialect: Dialect
     variants: tuple[Variant, ...]
     default_reduction: str
-    words: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, Reduction] = field(default_factory=dict)
 
-    def reduction_words(self) -> Mapping[str, str]:
+    def reduction_words(self) -> Mapping[str, Reduction]:
         """The reduction words of this symbol."""
         return {**self.dialect.words, **self.words}
 
@@ -130,14 +130,14 @@ class Symbol:
 CANONICAL = Dialect(
     name="",
     version="",
-    words=MappingProxyType({name: name for name in RULES}),
+    words=MappingProxyType({name: Reduction(name) for name in RULES}),
     checks=True,
 )
 SYMBOLS: dict[str, Symbol] = {}
 
 
 def declare_symbols(
-    dialect: Dialect, names: Mapping[str, str], *variants: Variant, **words: str
+    dialect: Dialect, names: Mapping[str, str], *variants: Variant, **words: Reduction
 ) -> None:
     """Declare the names under which a framework offers the same loss.
 

@@ -11,18 +11,23 @@ from typing import Annotated, Any
 from annotated_types import Gt
 
 from lossmeter.core.domains import NONNEGATIVE, PROBABILITY
+from lossmeter.core.reductions import Reduction
 from lossmeter.dialects.symbols import Dialect, Rule, Variant, declare_symbols, loss_named
 
 TORCH = Dialect(
     name="torch",
     version="2.13.0",
-    words=MappingProxyType({"none": "none", "sum": "sum", "mean": "mean"}),
+    words=MappingProxyType({
+        "none": Reduction("none"),
+        "sum": Reduction("sum"),
+        "mean": Reduction("mean", own_divisor=True),
+    }),
     empty=math.nan,
     masked=0.0,
 )
 
 
-def _both(module: str, function: str, *variants: Variant, **words: str) -> None:
+def _both(module: str, function: str, *variants: Variant, **words: Reduction) -> None:
     names = {f"torch.nn.{module}": "mean", f"torch.nn.functional.{function}": "mean"}
     declare_symbols(TORCH, names, *variants, **words)
 

@@ -10,6 +10,8 @@ from lossmeter.core.declare import Example, Guard, PerOutput, loss
 from lossmeter.core.domains import Binary, Logits, Probability, Real
 from lossmeter.core.stable import log1p_exp_minus_abs, smooth, xlogy
 
+Share = Annotated[float, Ge(0)]
+
 
 @loss(
     source="Good (1952), J. R. Stat. Soc. B 14(1); doi:10.1111/j.2517-6161.1952.tb00104.x",
@@ -65,7 +67,7 @@ def binary_cross_entropy_with_logits(
     predictions: Logits,
     targets: Probability,
     *,
-    pos_weight: Annotated[float | list[float] | None, Ge(0), PerOutput()] = None,
+    pos_weight: Annotated[Share | list[Share] | None, PerOutput()] = None,
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
 ) -> Array:
     r"""Cross-entropy of a probability given as its logit, accurate for logits of any size.

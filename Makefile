@@ -1,0 +1,51 @@
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+GENERATED := service/lossmeter/v1
+LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve format check test bench generate lock clean
+
+help: ## List these targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## Make .venv with the locked dependencies and this package in it.
+
+.venv/.installed: requirements-dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
+
+demo: setup ## Start the service and evaluate a real model's predictions over REST and gRPC.
+	$(BIN)/python tools/demo.py
+
+serve: setup ## Serve REST on 127.0.0.1:8080 and gRPC on 127.0.0.1:8081 (ARGS="--workers 2").
+	$(BIN)/lossmeter serve $(ARGS)
+
+format: setup ## Format Python and proto files.
+	$(BIN)/ruff check --select I --fix --quiet && $(BIN)/ruff format
+	$(BIN)/buf format --write
+
+check: setup ## Check format, lint, types, protos, and that generated files are current.
+	$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy && $(BIN)/buf lint
+	$(MAKE) --no-print-directory generate
+	git diff --exit-code -- $(GENERATED) && test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))"
+
+test: setup ## Run all tests (ARGS="-k huber" for some).
+	$(BIN)/pytest -n 2 $(ARGS)
+
+bench: setup ## Measure blocks of losses on this machine.
+	$(BIN)/python benchmarks/blocks.py $(ARGS)
+
+generate: setup ## Generate code from proto/.
+	$(BIN)/python tools/generate.py
+
+lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions).
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+
+clean: ## Remove caches and builds; .venv stays.
+	rm -rf build dist service/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find service tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

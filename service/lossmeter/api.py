@@ -1,0 +1,108 @@
+"""Losses in process, without a server: the engine behind two functions."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.engine import Engine
+from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.core.arrays import Array
+from lossmeter.core.state import State
+from lossmeter.errors import ShapeMismatch
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.request import MergeSpec, read, read_evaluate
+
+Reduction = str | Mapping[str, Any] | None
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The engine of this process."""
+    return Engine(NumpyBackend())
+
+
+def evaluate(  # noqa: PLR0913 the fields of a request, by keyword
+    loss: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    losses: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    reduction: Reduction = None,
+    options: Mapping[str, Any] | None = None,
+    **arrays: Any,
+) -> Answer | Answers:
+    """Evaluate a loss on arrays, with the bits that the service gives.
+
+    Args:
+        loss: Canonical name (``"huber"``) or framework symbol (``"torch.nn.HuberLoss"``).
+        inputs: Arrays by name: ``predictions``, ``targets``, ``sample_weight``, ``mask`` and
+            whatever else the loss takes. Lists of numbers are float64.
+        losses: Several losses over the same arrays, in place of ``loss``.
+        params: Parameters, in the names of the loss or of the symbol's framework.
+        reduction: A name, or a mapping with its settings; the symbol's default if None.
+        options: ``nonfinite``, ``state``, ``batch_id``, as in a request.
+        arrays: More inputs, by keyword.
+
+    Returns:
+        The answer; its ``value`` is the number. With ``losses``, an answer for each.
+
+    Raises:
+        LossmeterError: The request is wrong; ``reason`` and ``field`` say how and where.
+    """
+    body = {
+        "loss": loss,
+        "losses": None if losses is None else {k: dict(v) for k, v in losses.items()},
+        "params": _string_keys(params or {}),
+        "reduction": dict(reduction) if isinstance(reduction, Mapping) else reduction,
+        "options": dict(options or {}),
+    }
+    spec = read_evaluate({name: value for name, value in body.items() if value is not None})
+    return engine().evaluate(spec, _tensors({**(inputs or {}), **arrays}))
+
+
+def merge(
+    states: Sequence[State],
+    *,
+    reduction: Reduction = None,
+    options: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Finish states made apart, as if their batches had been one.
+
+    Args:
+        states: What ``evaluate`` answered as ``state`` when asked for it.
+        reduction: How to finish; the loss's default if None.
+        options: ``state`` to get the merged one back, ``profiles``.
+
+    Raises:
+        LossmeterError: The states do not belong together.
+    """
+    body = {
+        "reduction": dict(reduction) if isinstance(reduction, Mapping) else reduction,
+        "options": dict(options or {}),
+    }
+    return engine().merge(states, read(MergeSpec, body))
+
+
+def _tensors(arrays: Mapping[str, Any]) -> Tensors:
+    return Tensors(
+        {name: _array(name, x) for name, x in arrays.items() if x is not None},
+        frozenset(name for name, x in arrays.items() if not hasattr(x, "dtype")),
+    )
+
+
+def _array(name: str, x: Any) -> Array:
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise ShapeMismatch("lists must be of equal length", field=f"inputs.{name}") from None
+
+
+def _string_keys(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Class weights may be keyed by numbers here, as in the frameworks; JSON has strings."""
+    return {
+        name: {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
+        for name, value in params.items()
+    }

@@ -1,0 +1,241 @@
+"""The engine: what every transport, the command line and the Python function call."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.backend import Backend
+from lossmeter.app.evaluation import Evaluation
+from lossmeter.app.finish import answer_from
+from lossmeter.core.parts import Histogram, Part, Values
+from lossmeter.core.reductions import RULES, SUMS
+from lossmeter.core.state import State
+from lossmeter.errors import (
+    BackendUnsupported,
+    MalformedRequest,
+    MissingInput,
+    NotMergeable,
+    UnknownInput,
+    UnknownReduction,
+)
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.plan import Plan, prepare
+from lossmeter.plan.request import EvaluateSpec, LossSpec, MergeSpec, Options
+from lossmeter.plan.stored import stored_plan
+
+SHARED = ("sample_weight", "mask")
+
+
+class Engine:
+    """Evaluates losses and merges states.
+
+    Args:
+        backends: What can compute loss values, the default first.
+    """
+
+    def __init__(self, *backends: Backend) -> None:
+        self._backends = {backend.name: backend for backend in backends}
+
+    def evaluate(self, spec: EvaluateSpec, tensors: Tensors) -> Answer | Answers:
+        """Evaluate one loss, or several over shared tensors, on one batch.
+
+        Raises:
+            LossmeterError: The request is wrong, or cannot be served.
+        """
+        session = self.open(spec)
+        session.add(tensors)
+        return session.finish()
+
+    def open(self, spec: EvaluateSpec, *, streaming: bool = False) -> "Session | Sessions":
+        """Begin an evaluation whose tensors follow, once or in a stream.
+
+        Raises:
+            LossmeterError: The specification is wrong, or cannot be streamed.
+        """
+        if spec.losses is None:
+            one = LossSpec(loss=spec.loss or "", params=spec.params, reduction=spec.reduction)
+            return self._session(one, spec.options, "", streaming)
+        return Sessions({
+            name: self._session(one, spec.options, f"losses.{name}.", streaming)
+            for name, one in spec.losses.items()
+        })
+
+    def _session(
+        self, spec: LossSpec, options: Options, field: str, streaming: bool
+    ) -> "Session":
+        plan = prepare(spec.loss, spec.params, spec.reduction, field)
+        evaluation = Evaluation(
+            plan, options, self.backend(options), _asked(options), streaming=streaming
+        )
+        return Session(spec, plan, evaluation)
+
+    def backend(self, options: Options) -> Backend:
+        """The backend that a request asks for.
+
+        Raises:
+            BackendUnsupported: It is not here.
+        """
+        name = options.backend or next(iter(self._backends))
+        if name not in self._backends:
+            raise BackendUnsupported(
+                f"this service has the backends {', '.join(self._backends)}",
+                field="options.backend",
+            )
+        backend = self._backends[name]
+        if options.device not in (None, "auto", backend.device):
+            raise BackendUnsupported(
+                f"the {name} backend runs on {backend.device}", field="options.device"
+            )
+        return backend
+
+    def merge(self, states: Sequence[State], spec: MergeSpec) -> Answer:
+        """Finish states made apart, as if their batches had been one.
+
+        Raises:
+            StateMismatch: They were made by different specifications.
+            DuplicateBatch: A batch is in two of them.
+            NotMergeable: They lack what the reduction reads.
+        """
+        if not states:
+            raise MalformedRequest("give at least one state", field="states")
+        merged = states[0]
+        for state in states[1:]:
+            merged = merged.merge(state, any_profile=spec.options.profiles == "any")
+        plan = stored_plan(merged.spec, spec.reduction)
+        if not plan.reduction.rule.merges:
+            raise NotMergeable(
+                f"{plan.reduction.name} needs the samples themselves, which a state does not hold",
+                field="reduction",
+            )
+        answer = answer_from(merged, plan, plan.candidates[0], _Recorded(merged.spec.profile))
+        answer = _located(answer, states, plan)
+        return replace(answer, state=merged if spec.options.state else None)
+
+
+class Session:
+    """One loss in progress, under the names that its request gives the tensors."""
+
+    def __init__(self, spec: LossSpec, plan: Plan, evaluation: Evaluation) -> None:
+        self.loss_weight = spec.loss_weight
+        self._renames = spec.inputs
+        self._plan = plan
+        self._evaluation = evaluation
+        self.inputs = tuple(
+            dict.fromkeys(s.name for c in plan.candidates for s in c.variant.loss.inputs)
+        )
+
+    def add(self, tensors: Tensors) -> None:
+        """Evaluate the next rows."""
+        self._evaluation.add(tensors)
+
+    def finish(self) -> Answer:
+        """The answer."""
+        return self._evaluation.finish()
+
+    def sources(self) -> dict[str, str]:
+        """Input of the loss to name of the shared tensor."""
+        by = (self._plan.reduction.by,) if self._plan.reduction.by else ()
+        names = {name: name for name in (*self.inputs, *by, *SHARED)}
+        for name in self._renames:
+            if name not in names:
+                raise UnknownInput(
+                    f"{self._plan.symbol.name} takes {', '.join((*self.inputs, *SHARED))}",
+                    field=f"inputs.{name}",
+                )
+        return {**names, **self._renames}
+
+
+class Sessions:
+    """Several losses in progress over shared tensors."""
+
+    def __init__(self, sessions: Mapping[str, Session]) -> None:
+        self._sessions = dict(sessions)
+        self._present: dict[str, Session] | None = None
+
+    def add(self, tensors: Tensors) -> None:
+        """Evaluate the next rows of every loss whose targets are there.
+
+        Raises:
+            MissingInput: No loss has its targets, or another input is absent.
+            UnknownInput: A tensor that no loss takes.
+        """
+        used = {theirs for s in self._sessions.values() for theirs in s.sources().values()}
+        for name in tensors.arrays:
+            if name not in used:
+                raise UnknownInput("no loss takes this input", field=f"inputs.{name}")
+        present = {
+            name: session
+            for name, session in self._sessions.items()
+            if "targets" not in session.inputs or session.sources()["targets"] in tensors.arrays
+        }
+        if not present or self._present not in (None, present):
+            raise MissingInput("the targets of a loss are absent", field="inputs")
+        self._present = present
+        for session in present.values():
+            session.add(tensors.renamed(session.sources()))
+
+    def finish(self) -> Answers:
+        """The answers and their weighted total."""
+        present = self._present or {}
+        results = {name: session.finish() for name, session in present.items()}
+        return Answers(
+            results,
+            _total([(present[name].loss_weight, answer) for name, answer in results.items()]),
+            tuple(name for name in self._sessions if name not in present),
+        )
+
+
+def _total(weighed: list[tuple[float, Answer]]) -> float | None:
+    """Σ loss_weight·value; None where a value is not one number."""
+    if not all(isinstance(answer.value, float) for _, answer in weighed):
+        return None
+    terms = [weight * float(answer) for weight, answer in weighed]
+    return math.fsum(terms) if all(map(math.isfinite, terms)) else sum(terms)
+
+
+def _asked(options: Options) -> tuple[type[Part], ...] | None:
+    """The parts that a state shall hold; None if none is asked for."""
+    if options.state is False:
+        return None
+    parts = dict.fromkeys(SUMS)
+    for name in options.state if isinstance(options.state, list) else []:
+        rule = RULES.get(name)
+        if rule is None:
+            raise UnknownReduction(
+                f"a state holds the parts of reductions: {', '.join(RULES)}", field="options.state"
+            )
+        if not rule.merges:
+            raise NotMergeable(f"{name} has no state", field="options.state")
+        parts |= dict.fromkeys(Histogram if part is Values else part for part in rule.parts)
+    return tuple(parts)
+
+
+def _located(answer: Answer, states: Sequence[State], plan: Plan) -> Answer:
+    """An extreme's position counted over the states in the order in which they were given."""
+    if answer.index is None:
+        return answer
+    key = plan.reduction.rule.parts[0].key
+    before = 0
+    for state in states:
+        extreme = state.cells[None][key]
+        for batch_id, rows in sorted(state.batches.items()):
+            here = getattr(extreme, "batch_id", None) == batch_id
+            if here and _same(getattr(extreme, "value", None), answer.value):
+                return replace(answer, index=before + getattr(extreme, "row", 0), batch_id=batch_id)
+            before += rows
+    return answer
+
+
+def _same(a: object, b: object) -> bool:
+    return a == b or (a != a and b != b)
+
+
+class _Recorded:
+    """The backend that a state says it was computed by."""
+
+    def __init__(self, profile: str) -> None:
+        self.profile = profile
+        self.name = profile.split("-")[0]
+        self.device = profile.rsplit("/", 1)[-1]
+

@@ -1,0 +1,103 @@
+"""From a state to an answer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from lossmeter.app.answer import Answer, Group, Value
+from lossmeter.app.backend import Backend
+from lossmeter.core.arrays import Array
+from lossmeter.core.parts import Linear
+from lossmeter.core.reductions import Outcome, Parts, Reduction, finish, finish_macro
+from lossmeter.core.state import Key, State, order
+from lossmeter.errors import EmptyReduction
+from lossmeter.plan.plan import Candidate, Plan
+
+
+def answer_from(
+    state: State,
+    plan: Plan,
+    candidate: Candidate,
+    backend: Backend,
+    output: Array | None = None,
+) -> Answer:
+    """Finish a state.
+
+    Args:
+        state: The parts of each group.
+        plan: Symbol and reduction.
+        candidate: The loss that was computed.
+        backend: What computed it.
+        output: The loss values, under the reduction ``none``.
+
+    Raises:
+        EmptyReduction: A mean of nothing, where it is an error.
+    """
+    reduction = plan.reduction
+    if reduction.own_divisor and not candidate.divides:
+        reduction = replace(reduction, own_divisor=False)
+    outcomes: dict[Key, Outcome] = {}
+    if output is None:
+        outcomes = {
+            key: _finished(state.cells[key], reduction, plan.symbol.dialect.empty)
+            for key in sorted(state.cells, key=order)
+        }
+    linears = [cell["linear"] for cell in state.cells.values()]
+    linear = sum((part for part in linears if isinstance(part, Linear)), start=Linear())
+    value, single = _value(outcomes, state, reduction, output)
+    return Answer(
+        value=value,
+        loss=candidate.variant.loss.name,
+        reduction=reduction.name,
+        count=linear.count,
+        weight=float(linear.weight),
+        backend=backend.name,
+        device=backend.device,
+        dtype=state.spec.dtype,
+        denominator=single.denominator if single else None,
+        index=single.at.row if single and single.at else None,
+        relative_error=max((o.relative_error for o in outcomes.values()), default=0.0) or None,
+        groups=_groups(state, outcomes) if reduction.by else None,
+        masked=plan.symbol.dialect.masked,
+    )
+
+
+def _finished(parts: Parts, reduction: Reduction, empty: float | None) -> Outcome:
+    try:
+        return finish(parts, reduction)
+    except EmptyReduction:
+        if empty is None or not reduction.rule.mean:
+            raise
+        return Outcome(empty, 0.0)
+
+
+
+def _value(
+    outcomes: Mapping[Key, Outcome],
+    state: State,
+    reduction: Reduction,
+    output: Array | None,
+) -> tuple[Value, Outcome | None]:
+    if output is not None:
+        return output, None
+    if reduction.name == "macro_mean":
+        macro = finish_macro(list(outcomes.values()))
+        return macro.value, macro
+    if reduction.by is not None:
+        return {str(key): outcome.value for key, outcome in outcomes.items()}, None
+    if state.shape or not outcomes.keys() <= {None}:
+        values = np.asarray([outcome.value for outcome in outcomes.values()], dtype=np.float64)
+        return values.reshape(state.shape), None
+    (only,) = outcomes.values()
+    return only.value, only
+
+
+def _groups(state: State, outcomes: Mapping[Key, Outcome]) -> dict[str, Group]:
+    groups = {}
+    for key, outcome in outcomes.items():
+        linear = state.cells[key]["linear"]
+        assert isinstance(linear, Linear)
+        groups[str(key)] = Group(linear.count, float(linear.weight), outcome.denominator)
+    return groups
+

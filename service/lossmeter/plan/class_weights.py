@@ -1,0 +1,76 @@
+"""Weights picked by the class of each target."""
+
+import numpy as np
+
+from lossmeter.core.arrays import Array
+from lossmeter.core.declare import Loss
+from lossmeter.errors import EmptyReduction, ParameterInvalid
+from lossmeter.plan.batch import Batch
+from lossmeter.plan.plan import ClassWeight
+
+FIELD = "params.class_weight"
+HALF = 0.5
+
+
+def class_of(loss: Loss, targets: Array) -> Array:
+    """The class of each target: its index, the greatest of a distribution, or y > ½."""
+    spec = next(spec for spec in loss.inputs if spec.name == "targets")
+    if spec.kind.domain.index:
+        return targets
+    if spec.kind.core:
+        return targets.argmax(axis=-1)
+    return (targets > HALF).astype(np.int64)
+
+
+def class_table(batch: Batch) -> Array | None:
+    """The weight of each class; None if the request gives none.
+
+    Raises:
+        ParameterInvalid: A list of the wrong length, or a mapping that names no class.
+    """
+    asked = batch.candidate.class_weight
+    if asked is None:
+        return None
+    if asked == "balanced":
+        return _balanced(batch)
+    return _given(asked, batch.classes)
+
+
+def _given(asked: ClassWeight, classes: int) -> Array:
+    if isinstance(asked, list):
+        if len(asked) != classes:
+            raise ParameterInvalid(
+                f"class_weight has {len(asked)} numbers for {classes} classes", field=FIELD
+            )
+        return np.asarray(asked, dtype=np.float64)
+    if not isinstance(asked, dict):
+        raise ParameterInvalid(
+            'class_weight must be a list, a mapping or "balanced"', field=FIELD
+        )
+    table = np.ones(classes)
+    for name, weight in asked.items():
+        if not (name.isdecimal() and int(name) < classes):
+            raise ParameterInvalid(
+                f"class_weight names a class that is not in [0, {classes})", field=FIELD
+            )
+        table[int(name)] = weight
+    return table
+
+
+def _balanced(batch: Batch) -> Array:
+    """scikit-learn's formula over the kept samples: Σs / (classes present · Σs of the class)."""
+    targets = batch.inputs["targets"]
+    weights = np.ones(batch.shape) if batch.weights is None else batch.weights
+    keep = np.ones(batch.shape, dtype=bool) if batch.mask is None else batch.mask
+    if batch.candidate.ignore_index is not None:
+        keep = keep & (targets != batch.candidate.ignore_index)
+    classes = class_of(batch.candidate.variant.loss, targets[keep]).astype(np.int64)
+    if classes.size and not (classes.min() >= 0 and classes.max() < batch.classes):
+        return np.ones(batch.classes)  # the domain check of the block names the fault
+    sums = np.bincount(classes, weights=weights[keep], minlength=batch.classes)
+    present = np.bincount(classes, minlength=batch.classes) > 0
+    if not present.any():
+        raise EmptyReduction("no entry is kept to balance the classes by", field="inputs.mask")
+    table = np.ones(batch.classes)
+    table[present] = sums.sum() / (present.sum() * sums[present])
+    return table

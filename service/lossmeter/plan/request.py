@@ -1,0 +1,146 @@
+"""A request's specification: everything but the tensors, checked by pydantic.
+
+One place for all wires: each decodes its own form to the mapping read here.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lossmeter.errors import (
+    LossmeterError,
+    MalformedRequest,
+    ParameterInvalid,
+    UnknownField,
+    UnknownReduction,
+)
+
+Backend = Literal["numpy"]
+Device = Literal["cpu", "cuda", "auto"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """What all parts of a specification share: no unknown fields, no conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Options(Body):
+    """How a request is to be run."""
+
+    backend: str | None = Field(None, description="What computes: numpy.", examples=["numpy"])
+    device: str | None = Field(None, description="Where: cpu.", examples=["cpu"])
+    nonfinite: Literal["propagate", "omit", "error"] = Field(
+        "propagate", description="What becomes of kept entries that are NaN or infinite."
+    )
+    state: bool | list[str] = Field(
+        False,
+        description="Answer with a mergeable state: true for every sum, or names of reductions "
+        "whose parts it shall hold besides.",
+    )
+    batch_id: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="Names the batch, so that merging it twice is refused."
+    )
+
+
+class MergeOptions(Body):
+    """How states are to be merged."""
+
+    state: bool = Field(False, description="Answer with the merged state too.")
+    profiles: Literal["same", "any"] = Field(
+        "same", description='"any" merges states computed by different versions or machines.'
+    )
+
+
+class ReductionBody(Body):
+    """A reduction with its settings."""
+
+    name: str
+    q: Annotated[float, Field(ge=0, le=1)] | None = None
+    alpha: Annotated[float, Field(gt=0, le=1)] | None = None
+    ddof: Annotated[Finite, Field(ge=0)] | None = None
+    divisor: Annotated[Finite, Field(gt=0)] | None = None
+    axis: int | list[int] | None = None
+    by: str | None = None
+
+
+class LossSpec(Body):
+    """One loss of a request with several."""
+
+    loss: str = Field(description="Canonical name or framework symbol.")
+    params: dict[str, Any] = Field(default_factory=dict)
+    reduction: str | ReductionBody | None = None
+    inputs: dict[str, str] = Field(
+        default_factory=dict, description="Input of the loss to name of the shared tensor."
+    )
+    loss_weight: Finite = Field(1.0, description="Its weight in the total.")
+
+
+class EvaluateSpec(Body):
+    """A request without its tensors."""
+
+    loss: str | None = None
+    losses: Annotated[dict[str, LossSpec], Field(min_length=1)] | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    reduction: str | ReductionBody | None = None
+    options: Options = Options()
+
+
+class MergeSpec(Body):
+    """A merge without its states."""
+
+    reduction: str | ReductionBody | None = None
+    options: MergeOptions = MergeOptions()
+
+
+M = TypeVar("M", bound=Body)
+
+
+def read(model: type[M], data: Mapping[str, Any]) -> M:
+    """Check a specification.
+
+    Raises:
+        UnknownField: A field that the model lacks.
+        MalformedRequest: A field of the wrong type, or a required one absent.
+        ParameterInvalid: A setting of a reduction out of its bounds.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise as_ours(error, model) from None
+
+
+def read_evaluate(data: Mapping[str, Any]) -> EvaluateSpec:
+    """Check the specification of an evaluation.
+
+    Raises:
+        LossmeterError: As ``read``; also where ``loss`` and ``losses`` are both or neither there.
+    """
+    spec = read(EvaluateSpec, data)
+    if (spec.loss is None) == (spec.losses is None):
+        raise MalformedRequest("give either loss or losses", field="loss")
+    if spec.losses is not None and (spec.params or spec.reduction is not None):
+        raise MalformedRequest(
+            "with losses, params and reduction belong to each of them", field="losses"
+        )
+    return spec
+
+
+def as_ours(error: ValidationError, model: type[BaseModel]) -> LossmeterError:
+    """The first thing pydantic found, without the data it found it in."""
+    # Of the members of a union pydantic reports each; the last is the most structured one.
+    found = error.errors(include_input=False, include_url=False, include_context=False)[-1]
+    path = [str(step) for step in found["loc"] if step not in ("str", "ReductionBody", "bool")]
+    field = ".".join(path)
+    message = found["msg"]
+    if found["type"] == "extra_forbidden":
+        known = ", ".join(sorted(model.model_fields))
+        hint = f"; the request has {known}" if len(path) == 1 else ""
+        return UnknownField(f"no such field{hint}", field=field)
+    if "reduction" in path and path[-1] == "name":
+        return UnknownReduction("a reduction needs its name", field=field)
+    if "reduction" in path and path[-1] != "reduction":
+        return ParameterInvalid(message, field=field)
+    return MalformedRequest(message, field=field)

@@ -1,0 +1,53 @@
+"""The plan of a state: its specification read back."""
+
+from dataclasses import replace
+
+import orjson
+
+from lossmeter.core.state import Specification
+from lossmeter.errors import LossmeterError, MalformedRequest, NotMergeable
+from lossmeter.plan.names import symbol_named
+from lossmeter.plan.plan import Plan, prepare
+from lossmeter.plan.request import ReductionBody
+
+
+def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> Plan:
+    """The plan that made a state, with the reduction asked for now.
+
+    The groups are the state's: ``by`` and ``axis`` need not be repeated, and cannot be changed.
+
+    Raises:
+        MalformedRequest: The state names a loss or parameters that no service would have taken.
+        NotMergeable: The reduction asks for other groups than the state has.
+    """
+    settings = orjson.loads(spec.params)
+    loss = settings.pop("loss")
+    axis = orjson.loads(spec.axis) if spec.axis else None
+    try:
+        asked = reduction or symbol_named(spec.loss).default_reduction
+        plan = prepare(spec.loss, settings, _grouped(asked, spec.by, axis))
+    except LossmeterError as error:
+        if error.field is not None and error.field.startswith("reduction"):
+            raise
+        raise MalformedRequest("a state of a loss that is not here", field="states") from None
+    candidates = tuple(c for c in plan.candidates if c.variant.loss.name == loss)
+    if not candidates:
+        raise MalformedRequest("a state of a loss that is not here", field="states")
+    return replace(plan, candidates=candidates)
+
+
+def _grouped(
+    reduction: str | ReductionBody, by: str, axis: list[int] | None
+) -> ReductionBody:
+    body = ReductionBody(name=reduction) if isinstance(reduction, str) else reduction
+    asked_axis = [body.axis] if isinstance(body.axis, int) else body.axis
+    if (body.by or by) != by or (asked_axis is not None and sorted(asked_axis) != (axis or [])):
+        raise NotMergeable(
+            "the state was made with other groups; by and axis are fixed when it is made",
+            field="reduction",
+        )
+    if by:
+        body = body.model_copy(update={"by": by})
+    if axis is not None:
+        body = body.model_copy(update={"axis": axis})
+    return body

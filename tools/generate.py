@@ -1,0 +1,55 @@
+"""Generate the Python modules of proto/lossmeter/v1 into service/lossmeter/v1."""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parents[1]
+PROTO = ROOT / "proto"
+SERVICE = ROOT / "service"
+PACKAGE = Path("lossmeter/v1")
+INIT = '"""Generated from proto/lossmeter/v1 by tools/generate.py; not edited by hand."""\n'
+
+
+def compile_protos(out: Path) -> None:
+    """Write messages, stubs and the types of both below `out`."""
+    scripts = Path(sys.executable).parent  # not resolved: the plugins lie beside the venv's python
+    arguments = [
+        "protoc",
+        f"--proto_path={PROTO}",
+        f"--proto_path={files('grpc_tools') / '_proto'}",
+        f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
+        f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+        *(f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
+        *(str(path) for path in sorted((PROTO / PACKAGE).glob("*.proto"))),
+    ]
+    if status := protoc.main(arguments):
+        sys.exit(status)
+
+
+def replace_changed(made: Path, kept: Path) -> None:
+    """Make `kept` equal to `made`, leaving files alone that are equal already."""
+    fresh = {path.name: path.read_bytes() for path in made.iterdir()}
+    kept.mkdir(parents=True, exist_ok=True)
+    for stale in kept.glob("*.py*"):
+        if stale.name not in fresh:
+            stale.unlink()
+    for name, content in fresh.items():
+        target = kept / name
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        compile_protos(out)
+        (out / PACKAGE / "__init__.py").write_text(INIT)
+        replace_changed(out / PACKAGE, SERVICE / PACKAGE)
+
+
+if __name__ == "__main__":
+    main()
