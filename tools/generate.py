@@ -23,7 +23,8 @@ def compile_protos(out: Path) -> None:
         f"--proto_path={files('grpc_tools') / '_proto'}",
         f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
-        *(f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
+        *(f"--{kind}_out={out}" for kind in ("python", "grpc_python")),
+        *(f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")),
         *(str(path) for path in sorted((PROTO / PACKAGE).glob("*.proto"))),
     ]
     if status := protoc.main(arguments):

@@ -44,11 +44,13 @@ def binary_cross_entropy(
     Returns:
         One loss per element, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, 2)
+    # Each side is smoothed apart, as 1 − y of a smoothed y near 1 would cancel.
+    positive = smooth(xp, targets, label_smoothing, 2)
+    negative = smooth(xp, 1.0 - targets, label_smoothing, 2)
     log_p, log_q = xp.log(predictions), xp.log1p(-predictions)
     if log_clamp is not None:
         log_p, log_q = xp.maximum(log_p, log_clamp), xp.maximum(log_q, log_clamp)
-    return -(xlogy(xp, targets, log_p) + xlogy(xp, 1.0 - targets, log_q))
+    return -(xlogy(xp, positive, log_p) + xlogy(xp, negative, log_q))
 
 
 @loss(
@@ -84,14 +86,15 @@ def binary_cross_entropy_with_logits(
     Returns:
         One loss per element, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, 2)
+    positive = smooth(xp, targets, label_smoothing, 2)
+    negative = smooth(xp, 1.0 - targets, label_smoothing, 2)
     curve = log1p_exp_minus_abs(xp, predictions)
     if pos_weight is None:
         # Both terms are non-negative: the usual max(x, 0) - x·y + curve cancels for soft targets.
-        share = xp.where(predictions > 0.0, 1.0 - targets, targets)
+        share = xp.where(predictions > 0.0, negative, positive)
         return curve + xp.abs(predictions) * share
-    positive = targets * (xp.maximum(-predictions, 0.0) + curve)
-    return pos_weight * positive + (1.0 - targets) * (xp.maximum(predictions, 0.0) + curve)
+    rise, fall = xp.maximum(predictions, 0.0) + curve, xp.maximum(-predictions, 0.0) + curve
+    return pos_weight * (positive * fall) + negative * rise
 
 
 @loss(

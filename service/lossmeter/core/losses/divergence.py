@@ -28,4 +28,6 @@ def kl_divergence(xp: Namespace, predictions: Distribution, targets: Distributio
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    return xp.sum(xlogy(xp, targets, xp.log(targets / predictions)), axis=-1)
+    # A quotient of the roots, as that of the numbers overflows where a prediction is subnormal.
+    log_ratio = 2.0 * xp.log(xp.sqrt(targets) / xp.sqrt(predictions))
+    return xp.sum(xlogy(xp, targets, log_ratio), axis=-1)

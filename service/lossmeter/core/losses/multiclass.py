@@ -160,4 +160,6 @@ def _of_index(
     if label_smoothing == 0.0:
         return chosen
     spread = xp.sum(terms, axis=-1) / log_p.shape[-1]
+    if label_smoothing == 1.0:
+        return spread
     return (1.0 - label_smoothing) * chosen + label_smoothing * spread

@@ -156,7 +156,9 @@ def squared_log_error(
     Returns:
         One loss per element, shape ``(...)``, dimensionless.
     """
-    return xp.square(xp.log1p(predictions) - xp.log1p(targets))
+    # One logarithm of the quotient: the difference of two cancels where p is near y.
+    least = xp.minimum(predictions, targets)
+    return xp.square(xp.log1p(xp.abs(predictions - targets) / (1.0 + least)))
 
 
 @loss(
@@ -376,5 +378,5 @@ def gaussian_nll(
     """
     floored = xp.maximum(variance, epsilon) if epsilon > 0.0 else variance
     error = predictions - targets
-    value = 0.5 * (xp.log(floored) + (error / floored) * error)
+    value = 0.5 * xp.log(floored) + (0.5 * error / floored) * error
     return value + 0.5 * math.log(2.0 * math.pi) if full else value

@@ -1,0 +1,5 @@
+"""python -m lossmeter."""
+
+from lossmeter.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""What is known of a loss, as data for every wire and for the documentation."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from lossmeter.core.declare import REGISTRY, InputSpec, Loss
+from lossmeter.dialects.symbols import SYMBOLS, Symbol, canonical
+from lossmeter.plan.names import symbol_named
+from lossmeter.plan.parameters import model_of
+
+Descriptor = Mapping[str, Any]
+
+
+def list_descriptors() -> list[Descriptor]:
+    """Every loss, by name."""
+    return [descriptor(name) for name in sorted(REGISTRY)]
+
+
+def find_descriptor(name: str) -> Descriptor:
+    """The loss of this name, alias or symbol.
+
+    Raises:
+        LossNotFound: Nothing has it.
+    """
+    return descriptor(symbol_named(name, "name").variants[0].loss.name)
+
+
+@lru_cache(maxsize=None)
+def descriptor(name: str) -> Descriptor:
+    """The loss of this canonical name."""
+    loss = REGISTRY[name]
+    symbol = canonical(loss)
+    return {
+        "name": loss.name,
+        "names": list(loss.names),
+        "kind": loss.kind,
+        "summary": loss.summary,
+        "formula": loss.formula,
+        "notes": loss.notes,
+        "inputs": [_input(spec) for spec in loss.inputs],
+        "output": loss.output,
+        "default_reduction": symbol.default_reduction,
+        "params": _schema(symbol, 0),
+        "source": loss.source,
+        "symbols": [
+            _symbol(other, index)
+            for other in SYMBOLS.values()
+            for index, variant in enumerate(other.variants)
+            if variant.loss is loss
+        ],
+        "examples": [_example(loss, number) for number in range(len(loss.examples))],
+    }
+
+
+def _input(spec: InputSpec) -> Descriptor:
+    shape = ", ".join(("...", *spec.kind.core))
+    return {
+        "name": spec.name,
+        "shape": f"({shape})",
+        "domain": spec.kind.domain.name,
+        "values": spec.kind.domain.words,
+        "description": spec.description,
+    }
+
+
+def _schema(symbol: Symbol, index: int) -> Descriptor:
+    schema = model_of(symbol.name, index).model_json_schema()
+    return {name: value for name, value in schema.items() if name != "title"}
+
+
+def _symbol(symbol: Symbol, index: int) -> Descriptor:
+    return {
+        "symbol": symbol.name,
+        "framework": symbol.dialect.name,
+        "version": symbol.dialect.version,
+        "default_reduction": symbol.default_reduction,
+        "params": _schema(symbol, index),
+    }
+
+
+def _example(loss: Loss, number: int) -> Descriptor:
+    example = loss.examples[number]
+    return {
+        "request": {
+            "loss": loss.name,
+            "params": dict(example.params),
+            "reduction": "none",
+            "inputs": dict(example.inputs),
+        },
+        "value": example.expected,
+    }

@@ -1,0 +1,30 @@
+"""Settings of the service, from flags or LOSSMETER_* variables."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """What an operator can set."""
+
+    model_config = SettingsConfigDict(env_prefix="LOSSMETER_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
+    grpc_port: int = Field(8081, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=256, description="Processes on the same ports.")
+    backend: Literal["numpy"] = Field("numpy", description="What computes loss values.")
+    device: Literal["cpu", "auto"] = Field("cpu", description="Where they are computed.")
+    max_body_bytes: int = Field(1024 * MIB, ge=1, description="Largest body of a REST request.")
+    max_message_bytes: int = Field(
+        1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."
+    )
+    grpc_threads: int = Field(32, ge=1, description="gRPC calls at a time; a stream holds one.")
+    grace_seconds: float = Field(30.0, ge=0, description="Time to finish calls when stopping.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe messages to log."
+    )

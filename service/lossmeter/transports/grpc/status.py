@@ -1,0 +1,89 @@
+"""Errors as rich gRPC statuses; the only place a gRPC status is chosen."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+from google.protobuf.any_pb2 import Any as Packed
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from lossmeter.errors import Internal, LossmeterError
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "lossmeter"
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+def status_of(error: LossmeterError) -> status_pb2.Status:
+    """The status of an error, with its reason and its field as details."""
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason,
+        domain=DOMAIN,
+        metadata={
+            **({"field": error.field} if error.field else {}),
+            **{name: str(number) for name, number in error.facts.items()},
+        },
+    )
+    details = [_packed(info)]
+    if error.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=error.detail, reason=error.reason
+        )
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    return status_pb2.Status(
+        code=code_pb2.Code.Value(error.code.name), message=error.detail, details=details
+    )
+
+
+def _packed(message: Any) -> Packed:
+    packed = Packed()
+    packed.Pack(message)
+    return packed
+
+
+class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped base
+    """Turns what a method raises into its status."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of a call."""
+        handler = continuation(details)
+        if handler is None:
+            return None
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                self._guarded(handler.unary_unary, details.method),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(
+                self._guarded(handler.stream_unary, details.method),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return handler
+
+    def _guarded(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(request: Any | Iterator[Any], context: grpc.ServicerContext) -> Any:
+            try:
+                return method(request, context)
+            except LossmeterError as error:
+                context.abort_with_status(rpc_status.to_status(status_of(error)))
+            except Exception:
+                if not context.is_active():
+                    raise  # the caller left; gRPC ends the call itself
+                number = uuid4().hex
+                # The message of a stranger's exception may hold data: log it, do not send it.
+                logger.exception("internal error %s in %s", number, name)
+                opaque = status_of(Internal(f"internal error {number}"))
+                context.abort_with_status(rpc_status.to_status(opaque))
+
+        return call

@@ -1,0 +1,168 @@
+"""The FastAPI application: catalogue, health and the OpenAPI document."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from lossmeter import __version__
+from lossmeter.app.engine import Engine
+from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
+from lossmeter.errors import LossmeterError, MethodNotAllowed, NotFound
+from lossmeter.settings import Settings
+from lossmeter.transports.rest import schema
+from lossmeter.transports.rest.front import Front
+from lossmeter.transports.rest.problems import problem
+from lossmeter.wire.json import answer_body, read_merge, read_request
+
+DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
+
+Tensors are nested lists, `{"dtype", "data"}`, or `{"dtype", "shape", "base64"}`. Errors are
+RFC 9457 problem documents with `reason` and `field`."""
+NOT_FOUND, NOT_ALLOWED = 404, 405
+REF = "#/components/schemas/{model}"
+PROBLEMS = {
+    400: "The request is wrong",
+    404: "No loss has this name",
+    409: "The states do not belong together",
+    413: "Too large",
+    415: "A media type or encoding that is not known",
+    422: "A kept value is not finite, and that was to be an error",
+}
+
+
+def create_app(engine: Engine, settings: Settings) -> ASGIApp:
+    """REST, complete: the short way in before FastAPI."""
+    return Front(engine, create_rest(engine), settings.max_body_bytes)
+
+
+def create_rest(engine: Engine) -> FastAPI:
+    """The FastAPI application alone."""
+    app = FastAPI(
+        title="Lossmeter",
+        version=__version__,
+        description=DESCRIPTION,
+        redirect_slashes=False,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    _add_health(app)
+    _add_catalogue(app)
+    _add_evaluation(app, engine)
+    _add_errors(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own hook
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/livez", tags=["health"])
+    async def livez() -> schema.Alive:
+        """Whether the process runs."""
+        return schema.Alive()
+
+    @app.get("/readyz", tags=["health"])
+    async def readyz() -> schema.Ready:
+        """Whether requests are taken."""
+        return schema.Ready()
+
+
+def _add_catalogue(app: FastAPI) -> None:
+    @app.get("/v1/losses", tags=["catalogue"], response_model=schema.LossList)
+    async def list_losses() -> Response:
+        """Every loss: inputs and their domains, parameters, formula, source, symbols, examples."""
+        return _json(orjson.dumps({"losses": list_descriptors()}))
+
+    @app.get("/v1/losses/{name}", tags=["catalogue"], responses=_problems(404))
+    async def get_loss(
+        name: Annotated[str, Path(description="Canonical name or symbol.", examples=["huber"])],
+    ) -> dict[str, Any]:
+        """One loss, by canonical name, alias or symbol."""
+        return dict(find_descriptor(name))
+
+
+def _add_evaluation(app: FastAPI, engine: Engine) -> None:
+    # Front answers these two before FastAPI sees them; here they are documented, and served to
+    # whoever mounts this application without it.
+    @app.post(
+        "/v1/evaluate",
+        tags=["evaluation"],
+        response_model=schema.Evaluation | schema.Evaluations,
+        responses=_problems(400, 404, 413, 415, 422),
+        openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
+    )
+    async def evaluate(request: Request) -> Response:
+        """Evaluate one loss, or several over shared tensors, on one batch."""
+        return _json(answer_body(engine.evaluate(*read_request(await request.body()))))
+
+    @app.post(
+        "/v1/states:merge",
+        tags=["evaluation"],
+        response_model=schema.Evaluation,
+        responses=_problems(400, 409, 413, 415),
+        openapi_extra=_body("MergeBody", {}),
+    )
+    async def merge(request: Request) -> Response:
+        """Finish states made apart, as if their batches had been one."""
+        return _json(answer_body(engine.merge(*read_merge(await request.body()))))
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {s: {"model": schema.Problem, "description": PROBLEMS[s]} for s in statuses}
+
+
+def _body(model: str, examples: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": REF.format(model=model)}}
+    if examples:
+        content["examples"] = examples
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _add_errors(app: FastAPI) -> None:
+    async def ours(request: Request, error: Exception) -> Response:
+        status, headers, body = problem(error, request.headers.get("accept", ""))
+        return Response(body, status, headers)
+
+    async def starlettes(request: Request, error: Exception) -> Response:
+        response = await ours(request, _as_ours(error))
+        allow = getattr(error, "headers", None) or {}
+        response.headers.update({k: v for k, v in allow.items() if k.lower() == "allow"})
+        return response
+
+    app.add_exception_handler(LossmeterError, ours)
+    app.add_exception_handler(HTTPException, starlettes)
+    app.add_exception_handler(Exception, ours)
+
+
+def _as_ours(error: Exception) -> Exception:
+    status = error.status_code if isinstance(error, HTTPException) else None
+    if status == NOT_FOUND:
+        return NotFound("no such path; /openapi.json lists them")
+    if status == NOT_ALLOWED:
+        return MethodNotAllowed("the path does not take this verb; see the Allow header")
+    return error
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the models of bodies that FastAPI does not read itself."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            license_info=app.license_info,
+        )
+        _, bodies = models_json_schema(
+            [(schema.EvaluateBody, "validation"), (schema.MergeBody, "validation")],
+            ref_template=REF,
+        )
+        document["components"]["schemas"] |= bodies["$defs"]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,67 @@
+"""Errors as RFC 9457 problem documents; the only place an HTTP status is chosen."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from lossmeter.errors import Code, Internal, LossmeterError
+
+logger = logging.getLogger(__name__)
+
+STATUS_OF_CODE: Mapping[Code, int] = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.FAILED_PRECONDITION: 400,
+    Code.NOT_FOUND: 404,
+    Code.UNIMPLEMENTED: 415,
+    Code.RESOURCE_EXHAUSTED: 413,
+    Code.UNAVAILABLE: 503,
+    Code.INTERNAL: 500,
+}
+# Where the reason says more than the code.
+STATUS_OF_REASON: Mapping[str, int] = {
+    "STATE_MISMATCH": 409,
+    "DUPLICATE_BATCH": 409,
+    "NONFINITE": 422,
+    "METHOD_NOT_ALLOWED": 405,
+}
+JSON, PROBLEM = "application/json", "application/problem+json"
+RETRY_SECONDS = "1"
+
+
+def status_of(error: LossmeterError) -> int:
+    """The HTTP status of an error."""
+    return STATUS_OF_REASON.get(error.reason, STATUS_OF_CODE[error.code])
+
+
+def problem(error: Exception, accept: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body that tell of an error.
+
+    A stranger's exception may hold a caller's data: it goes to the log, and the caller gets its id.
+    """
+    if not isinstance(error, LossmeterError):
+        number = uuid4().hex
+        logger.error("internal error %s", number, exc_info=error)
+        error = Internal(f"internal error {number}")
+    status = status_of(error)
+    headers = {"content-type": PROBLEM if PROBLEM in accept else JSON}
+    if status == STATUS_OF_CODE[Code.UNAVAILABLE]:
+        headers["retry-after"] = RETRY_SECONDS
+    return status, headers, orjson.dumps(document(error, status))
+
+
+def document(error: LossmeterError, status: int) -> dict[str, Any]:
+    """The problem document; ``error`` repeats the detail for clients that read that key."""
+    fields: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.reason.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": error.detail,
+        "reason": error.reason,
+        "error": error.detail,
+    }
+    if error.field is not None:
+        fields["field"] = error.field
+    return fields | error.facts

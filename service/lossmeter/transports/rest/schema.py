@@ -1,0 +1,185 @@
+"""The shapes of bodies for the OpenAPI document; tensors never pass through these models."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lossmeter.plan.request import EvaluateSpec, MergeSpec
+
+Name = Literal["NaN", "Infinity", "-Infinity"]
+Number = float | Name
+Nested = Number | bool | str | list[Any]
+DtypeName = Literal[
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "bfloat16", "float32", "float64", "string"),
+]
+
+
+class TypedTensor(BaseModel):
+    """Numbers as text, in a dtype of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: DtypeName
+    data: Nested
+
+
+class BinaryTensor(BaseModel):
+    """Little-endian, row-major bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: DtypeName
+    shape: list[int] = Field(examples=[[2, 3]])
+    base64: str
+
+
+Tensor = Nested | TypedTensor | BinaryTensor
+
+
+class EvaluateBody(EvaluateSpec):
+    """One loss, or several over shared tensors."""
+
+    inputs: dict[str, Tensor] = Field(
+        default_factory=dict,
+        description="predictions, targets, sample_weight, mask (true keeps), and what else the "
+        "loss takes. Plain numbers are float64.",
+    )
+
+
+class MergeBody(MergeSpec):
+    """States made apart, to finish together."""
+
+    states: list[str] = Field(description="What evaluations answered as `state`.")
+
+
+class GroupSums(BaseModel):
+    """The sums behind one group's value."""
+
+    count: int
+    weight: Number
+    denominator: Number | None = None
+
+
+class Evaluation(BaseModel):
+    """The answer for one loss."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: Number | list[Any] | dict[str, Number] = Field(
+        description="A number, a nested list (null where masked), or a mapping of groups."
+    )
+    loss: str = Field(description="Canonical name.")
+    reduction: str = Field(description="Canonical name.")
+    count: int = Field(description="Number of kept entries.")
+    weight: Number = Field(description="Sum of their weights.")
+    denominator: Number | None = Field(None, description="What was divided by, if one number was.")
+    backend: str
+    device: str
+    dtype: str = Field(description="Dtype of the loss values.")
+    index: int | None = Field(None, description="First sample with the extreme, for min and max.")
+    batch_id: str | None = Field(None, description="Of several merged batches, the one with it.")
+    relative_error: float | None = Field(
+        None, description="Bound of the error of a quantile that comes from a histogram."
+    )
+    omitted: int | None = Field(None, description="Entries left out because not finite.")
+    groups: dict[str, GroupSums] | None = None
+    state: str | None = Field(None, description="The mergeable state, base64.")
+    state_hash: str | None = Field(None, description="SHA-256 of specification and sums.")
+    warnings: list[str] | None = Field(None, description="What looks wrong but was computed.")
+
+
+class Evaluations(BaseModel):
+    """The answers for several losses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    results: dict[str, Evaluation]
+    total: Number | None = Field(None, description="Sum of the values times their loss_weight.")
+    skipped: list[str] | None = Field(None, description="Losses whose targets were absent.")
+
+
+class Problem(BaseModel):
+    """What was wrong: an RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong and what would be right.")
+    reason: str = Field(description="A word for programs.", examples=["SHAPE_MISMATCH"])
+    error: str = Field(description="The detail again, for clients that read this key.")
+    field: str | None = Field(None, description="Where.", examples=["inputs.targets"])
+    limit: int | None = None
+    actual: int | None = None
+
+
+class Alive(BaseModel):
+    """The process runs."""
+
+    live: bool = True
+
+
+class Ready(BaseModel):
+    """The service takes requests."""
+
+    ready: bool = True
+
+
+class LossList(BaseModel):
+    """Every loss."""
+
+    losses: list[dict[str, Any]]
+
+
+EVALUATE_EXAMPLES: dict[str, Any] = {
+    "one loss": {
+        "value": {
+            "loss": "huber",
+            "params": {"delta": 0.5},
+            "inputs": {"predictions": [1.5, 5], "targets": [1, 2]},
+        }
+    },
+    "a framework's symbol, with weights": {
+        "value": {
+            "loss": "keras.losses.BinaryCrossentropy",
+            "params": {"from_logits": True},
+            "inputs": {
+                "predictions": [[0.3], [-1.2]],
+                "targets": [[1], [0]],
+                "sample_weight": [2, 1],
+            },
+        }
+    },
+    "groups": {
+        "value": {
+            "loss": "absolute_error",
+            "reduction": {"name": "mean", "by": "country"},
+            "inputs": {
+                "predictions": [1, 2, 4],
+                "targets": [1, 3, 2],
+                "country": ["de", "fr", "fr"],
+            },
+        }
+    },
+    "several losses over shared tensors": {
+        "value": {
+            "losses": {
+                "box": {
+                    "loss": "smooth_l1",
+                    "inputs": {"predictions": "box_pred", "targets": "box"},
+                    "loss_weight": 0.5,
+                },
+                "cls": {
+                    "loss": "binary_cross_entropy",
+                    "inputs": {"predictions": "score", "targets": "label"},
+                },
+            },
+            "inputs": {
+                "box_pred": [[0.1, 0.2], [0.4, 0.5]],
+                "box": [[0.0, 0.2], [0.5, 0.5]],
+                "score": [0.9, 0.2],
+                "label": [1, 0],
+            },
+        }
+    },
+}

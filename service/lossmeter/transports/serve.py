@@ -1,0 +1,139 @@
+"""Both servers in one process, started and stopped together; N such processes on the same ports."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lossmeter.app.engine import Engine
+from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.settings import Settings
+from lossmeter.transports.grpc.server import GrpcServer
+from lossmeter.transports.rest.app import create_app
+
+APP = "lossmeter.transports.serve:create"
+# A worker that computes without a pause must not be taken for dead.
+HEALTH_SECONDS = 60
+ORPHAN_SECONDS = 1.0
+PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
+
+
+def create() -> ASGIApp:
+    """The application of one process, with the gRPC server in its lifespan."""
+    settings = Settings()
+    engine = Engine(NumpyBackend())
+    return _WithLifespan(create_app(engine, settings), GrpcServer(engine, settings), settings)
+
+
+class _WithLifespan:
+    """An ASGI application whose start and stop are those of the gRPC server too."""
+
+    def __init__(self, app: ASGIApp, grpc_server: GrpcServer, settings: Settings) -> None:
+        self._app = app
+        self._grpc = grpc_server
+        self._grace = settings.grace_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with self._lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        self._grpc.start()
+        _end_with_parent()
+        _on_stop_signal(self._stop_accepting)
+        yield
+        await asyncio.to_thread(self._grpc.stop, self._grace)
+
+    def _stop_accepting(self) -> None:
+        # uvicorn drains HTTP before it ends the lifespan; without this gRPC would go on
+        # accepting calls until then.
+        threading.Thread(target=self._grpc.stop, args=(self._grace,), daemon=True).start()
+
+
+def _on_stop_signal(act: Callable[[], None]) -> None:
+    """Do something besides what the server does on SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def chained(
+            signum: int,
+            frame: FrameType | None,
+            before: object = before,
+        ) -> None:
+            act()
+            if callable(before):
+                before(signum, frame)
+
+        signal.signal(number, chained)
+
+
+def _end_with_parent() -> None:
+    """A worker whose supervisor was killed stops, where it would otherwise hold the ports."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None or int(parent) == os.getpid():
+        return
+
+    def watch() -> None:
+        ended = threading.Event()
+        while os.getppid() == int(parent):
+            ended.wait(ORPHAN_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, if nothing listens there; 0 becomes a free one.
+
+    Workers share their port with SO_REUSEPORT, under which a second service would start without a
+    word and take half the calls: so the port is bound once without it first.
+
+    Raises:
+        OSError: Something listens there, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to stop.
+
+    Raises:
+        OSError: A port is taken.
+    """
+    http_port = free_port(settings.host, settings.http_port)
+    grpc_port = free_port(settings.host, settings.grpc_port)
+    ready = settings.model_copy(update={"http_port": http_port, "grpc_port": grpc_port})
+    for name, value in ready.model_dump().items():
+        os.environ[f"LOSSMETER_{name.upper()}"] = str(value)
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
+    uvicorn.run(
+        APP,
+        factory=True,
+        host=ready.host,
+        port=http_port,
+        workers=ready.workers,
+        log_level=ready.log_level,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=int(ready.grace_seconds),
+        timeout_worker_healthcheck=HEALTH_SECONDS,
+    )

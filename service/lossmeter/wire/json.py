@@ -1,0 +1,282 @@
+"""Requests and answers as JSON; tensors go straight to arrays and never through a model."""
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from lossmeter.app.answer import Answer, Answers
+from lossmeter.core.arrays import Array
+from lossmeter.core.state import State
+from lossmeter.errors import (
+    DtypeUnsupported,
+    MalformedRequest,
+    OutOfDomain,
+    ShapeMismatch,
+    TooLarge,
+    UnknownField,
+)
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.request import EvaluateSpec, MergeSpec, ReductionBody, read, read_evaluate
+from lossmeter.wire.states import read_state, state_bytes, state_hash
+from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, from_bytes
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+MOST_DEPTH = 1024
+Json = Mapping[str, Any]
+
+
+def parse(body: bytes | bytearray | memoryview) -> Json:
+    """The object in a body.
+
+    Raises:
+        MalformedRequest: The body is no JSON object.
+        TooLarge: Brackets are nested too deep.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # orjson names the fault and its place, and nothing of the text.
+        if "depth limit" in error.msg:
+            raise TooLarge(
+                "brackets are nested too deep", limit=MOST_DEPTH, actual=_depth(bytes(body))
+            ) from None
+        raise MalformedRequest(f"the body is not JSON: {error.msg}, at byte {error.pos}") from None
+    if not isinstance(parsed, dict):
+        raise MalformedRequest("the body must be a JSON object")
+    return parsed
+
+
+def _depth(body: bytes) -> int:
+    steps = np.zeros(256, dtype=np.int32)
+    steps[list(b"[{")], steps[list(b"]}")] = 1, -1
+    return int(np.cumsum(steps[np.frombuffer(body, np.uint8)]).max())
+
+
+def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Tensors]:
+    """An evaluation: its specification and its tensors.
+
+    Raises:
+        LossmeterError: The body is no request.
+    """
+    fields = dict(parse(body))
+    inputs = fields.pop("inputs", {})
+    spec = read_evaluate(fields)
+    if not isinstance(inputs, dict):
+        raise MalformedRequest("inputs must be an object of tensors", field="inputs")
+    labels = group_inputs(spec)
+    arrays = {name: tensor(value, f"inputs.{name}", name in labels) for name, value in inputs.items()}
+    plain = frozenset(name for name, value in inputs.items() if not isinstance(value, dict))
+    return spec, Tensors(arrays, plain)
+
+
+def group_inputs(spec: EvaluateSpec) -> frozenset[str]:
+    """The tensors that name groups, so that strings in them are labels."""
+    names = set()
+    for one in (spec, *(spec.losses or {}).values()):
+        if isinstance(one.reduction, ReductionBody) and one.reduction.by is not None:
+            by = one.reduction.by
+            renames = {} if isinstance(one, EvaluateSpec) else one.inputs
+            names.add(renames.get(by, by))
+    return frozenset(names)
+
+
+def read_merge(body: bytes | bytearray | memoryview) -> tuple[list[State], MergeSpec]:
+    """A merge: its states and what to do with them.
+
+    Raises:
+        LossmeterError: The body is no such request, or a state is none.
+    """
+    fields = dict(parse(body))
+    states = fields.pop("states", None)
+    if not isinstance(states, list) or not all(isinstance(s, str) for s in states):
+        raise MalformedRequest("states must be a list of base64 strings", field="states")
+    spec = read(MergeSpec, fields)
+    return [
+        read_state(_base64(text, f"states.{at}"), f"states.{at}") for at, text in enumerate(states)
+    ], spec
+
+
+def tensor(value: Any, field: str, labels: bool = False) -> Array:
+    """A tensor in any of its forms.
+
+    Args:
+        value: A nested list or number, or an object with ``dtype`` and ``data``, or with
+            ``dtype``, ``shape`` and ``base64``.
+        field: Where it stands.
+        labels: Whether strings are labels; else only the names of non-finite numbers are taken.
+
+    Raises:
+        InvalidRequest: It is none of these.
+    """
+    if isinstance(value, dict):
+        return _typed(value, field, labels)
+    return _nested(value, field, labels)
+
+
+def _typed(value: Json, field: str, labels: bool) -> Array:
+    unknown = value.keys() - {"dtype", "data", "shape", "base64"}
+    if unknown:
+        raise UnknownField(
+            "a tensor has dtype and data, or dtype, shape and base64", field=field
+        )
+    dtype = value.get("dtype")
+    if not isinstance(dtype, str) or dtype not in NAMES:
+        raise DtypeUnsupported(f"dtype must be one of {', '.join(NAMES)}", field=f"{field}.dtype")
+    if "data" in value and not value.keys() & {"shape", "base64"}:
+        return _cast(_nested(value["data"], f"{field}.data", labels), dtype, f"{field}.data")
+    shape, text = value.get("shape"), value.get("base64")
+    if not isinstance(text, str) or "data" in value:
+        raise MalformedRequest("a tensor has dtype and data, or dtype, shape and base64", field=field)
+    if not isinstance(shape, list) or not all(type(n) is int for n in shape):
+        raise MalformedRequest("shape must be a list of whole numbers", field=f"{field}.shape")
+    return from_bytes(dtype, shape, _base64(text, f"{field}.base64"), field)
+
+
+def _base64(text: str, field: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedRequest("not base64", field=field) from None
+
+
+def _nested(value: Any, field: str, labels: bool) -> Array:
+    depth, first = 0, value
+    while isinstance(first, list) and first:
+        depth, first = depth + 1, first[0]
+    if depth > MOST_AXES:
+        raise TooLarge("lists are nested too deep", field=field, limit=MOST_AXES, actual=depth)
+    try:
+        x = np.array(value)
+    except ValueError:
+        raise ShapeMismatch("lists are ragged: all of an axis must be equally long", field=field) from None
+    if x.dtype.kind == "U":
+        return x if labels else _with_names(value, field)
+    if x.dtype.kind not in "biuf":
+        raise MalformedRequest(
+            'a tensor holds numbers, booleans, or the strings "NaN", "Infinity" and "-Infinity"',
+            field=field,
+        )
+    return x
+
+
+def _with_names(value: Any, field: str) -> Array:
+    """Numbers among which some are the names of non-finite ones."""
+
+    def read_one(x: Any) -> Any:
+        if isinstance(x, list):
+            return [read_one(y) for y in x]
+        if isinstance(x, str):
+            return NON_FINITE[x]
+        return float(x)
+
+    try:
+        return np.array(read_one(value), dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        raise MalformedRequest(
+            'the only strings among numbers are "NaN", "Infinity" and "-Infinity"', field=field
+        ) from None
+
+
+def _cast(x: Array, dtype: str, field: str) -> Array:
+    """Numbers as written, in the dtype asked for; none may change by it but by rounding."""
+    if dtype == "string":
+        if x.dtype.kind != "U" and x.size:
+            raise DtypeUnsupported("the data are no strings", field=field)
+        return x.astype(str)
+    target = NUMPY.get(dtype, np.dtype(np.float32))
+    if x.dtype.kind == "U":
+        raise DtypeUnsupported(f"strings are no {dtype}", field=field)
+    with np.errstate(all="ignore"):
+        made = x.astype(target)
+    if target.kind == "f":
+        fits = not bool((np.isinf(made) & np.isfinite(x)).any())
+    else:
+        fits = bool((made == x).all())
+    if not fits:
+        raise OutOfDomain(f"a number does not fit {dtype}", field=field)
+    return _as_bfloat16(made) if dtype == "bfloat16" else made
+
+
+def _as_bfloat16(x: Array) -> Array:
+    """float32 rounded to 8 bits of mantissa, to nearest even."""
+    bits = x.view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, rounded.view(np.float32))
+
+
+def number(x: float) -> float | str:
+    """A number of an answer; non-finite ones by their names."""
+    if math.isfinite(x):
+        return x
+    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def answer_body(answer: Answer | Answers) -> bytes:
+    """An answer as a body."""
+    return orjson.dumps(answer_fields(answer), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
+    """An answer as the object that JSON carries."""
+    if isinstance(answer, Answers):
+        fields: dict[str, Any] = {
+            "results": {name: answer_fields(one) for name, one in answer.results.items()}
+        }
+        if answer.total is not None:
+            fields["total"] = number(answer.total)
+        return fields | ({"skipped": list(answer.skipped)} if answer.skipped else {})
+    fields = {
+        "value": _value(answer),
+        "loss": answer.loss,
+        "reduction": answer.reduction,
+        "count": answer.count,
+        "weight": number(answer.weight),
+    }
+    if answer.denominator is not None:
+        fields["denominator"] = number(answer.denominator)
+    fields |= {"backend": answer.backend, "device": answer.device, "dtype": answer.dtype}
+    for name in ("index", "batch_id", "relative_error", "omitted"):
+        if (value := getattr(answer, name)) is not None:
+            fields[name] = value
+    if answer.groups is not None:
+        fields["groups"] = {
+            label: {
+                name: number(value)
+                for name in ("count", "weight", "denominator")
+                if (value := getattr(group, name)) is not None
+            }
+            for label, group in answer.groups.items()
+        }
+    if answer.state is not None:
+        fields["state"] = base64.b64encode(state_bytes(answer.state)).decode()
+        fields["state_hash"] = state_hash(answer.state)
+    if answer.warnings:
+        fields["warnings"] = list(answer.warnings)
+    return fields
+
+
+def _value(answer: Answer) -> Any:
+    value = answer.value
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, Mapping):
+        return {label: number(x) for label, x in value.items()}
+    # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
+    wide = np.ascontiguousarray(value, dtype=np.float64)
+    if answer.kept is None or bool(answer.kept.all()):
+        return wide if np.isfinite(wide).all() and wide.ndim else _spelt(wide, None, None)
+    return _spelt(wide, answer.kept, answer.masked)
+
+
+def _spelt(x: Array, kept: Array | None, masked: float | None) -> Any:
+    spelt = x.astype(object)
+    odd = ~np.isfinite(x)
+    spelt[odd] = [number(v) for v in cast(Array, x[odd]).tolist()]
+    if kept is not None:
+        spelt[~kept] = masked
+    return spelt.tolist()

@@ -1,0 +1,172 @@
+"""Requests and answers as protobuf messages of lossmeter.v1."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
+
+from lossmeter.app.answer import Answer, Answers
+from lossmeter.core.arrays import Array
+from lossmeter.core.state import State
+from lossmeter.errors import DtypeUnsupported, MalformedRequest
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.v1 import loss_service_pb2 as pb
+from lossmeter.v1 import tensor_pb2 as tensor_pb
+from lossmeter.wire.states import read_state, state_bytes, state_hash
+from lossmeter.wire.tensors import dtype_name, from_bytes, to_bytes
+
+PREFIX = "DATA_TYPE_"
+MOST_EXACT = 2.0**53
+M = TypeVar("M", bound=Message)
+
+
+def read_spec(message: pb.EvaluateRequest) -> EvaluateSpec:
+    """The specification of an evaluation.
+
+    Raises:
+        LossmeterError: It is none.
+    """
+    fields = _asked(message)
+    if message.loss:
+        fields["loss"] = message.loss
+    if message.losses:
+        fields["losses"] = {name: _loss_spec(one) for name, one in message.losses.items()}
+    options = _options(message.options)
+    if "profiles" in options:
+        raise MalformedRequest("profiles belongs to a merge", field="options.profiles")
+    return read_evaluate({**fields, "options": options})
+
+
+def _loss_spec(message: pb.LossSpec) -> dict[str, Any]:
+    fields = {"loss": message.loss, **_asked(message), "inputs": dict(message.inputs)}
+    if message.HasField("loss_weight"):
+        fields["loss_weight"] = message.loss_weight
+    return fields
+
+
+def _asked(message: pb.EvaluateRequest | pb.LossSpec | pb.MergeStatesRequest) -> dict[str, Any]:
+    """What a message says of parameters and reduction."""
+    fields: dict[str, Any] = {}
+    if not isinstance(message, pb.MergeStatesRequest) and message.HasField("params"):
+        fields["params"] = _plain(message.params)
+    if message.HasField("reduction"):
+        fields["reduction"] = _plain(message.reduction)
+    return fields
+
+
+def _options(message: pb.Options) -> dict[str, Any]:
+    names = ("backend", "device", "nonfinite", "batch_id", "profiles")
+    options = {name: text for name in names if (text := getattr(message, name))}
+    if message.HasField("state"):
+        options["state"] = _plain(message.state)
+    return options
+
+
+def _plain(value: Value | Struct) -> Any:
+    """A protobuf value as Python's; whole numbers become integers, as JSON would have them."""
+    if isinstance(value, Struct):
+        return {name: _plain(field) for name, field in value.fields.items()}
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _plain(value.struct_value)
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        whole = math.isfinite(number) and number.is_integer() and abs(number) <= MOST_EXACT
+        return int(number) if whole else number
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def read_tensors(messages: Mapping[str, tensor_pb.Tensor]) -> Tensors:
+    """Named tensors, as views of their messages' bytes.
+
+    Raises:
+        InvalidRequest: A dtype, shape or length is wrong.
+    """
+    return Tensors({name: read_tensor(t, f"inputs.{name}") for name, t in messages.items()})
+
+
+def read_tensor(message: tensor_pb.Tensor, field: str) -> Array:
+    """One tensor."""
+    if message.dtype not in tensor_pb.DataType.values() or not message.dtype:
+        raise DtypeUnsupported("set dtype to one of DataType", field=f"{field}.dtype")
+    name = tensor_pb.DataType.Name(message.dtype).removeprefix(PREFIX).lower()
+    return from_bytes(name, list(message.shape), message.data, field)
+
+
+def read_merge(message: pb.MergeStatesRequest) -> tuple[list[State], MergeSpec]:
+    """A merge: its states and what to do with them.
+
+    Raises:
+        LossmeterError: It is no such request, or a state is none.
+    """
+    spec = read(MergeSpec, {**_asked(message), "options": _options(message.options)})
+    return [read_state(data, f"states.{at}") for at, data in enumerate(message.states)], spec
+
+
+def tensor_message(x: Array) -> tensor_pb.Tensor:
+    """An array as a message."""
+    dtype = tensor_pb.DataType.Value(PREFIX + dtype_name(x).upper())
+    return tensor_pb.Tensor(dtype=dtype, shape=x.shape, data=to_bytes(x))
+
+
+def answer_message(answer: Answer | Answers) -> pb.EvaluateResponse:
+    """An answer as a message."""
+    if isinstance(answer, Answers):
+        results = {name: answer_message(one) for name, one in answer.results.items()}
+        return pb.EvaluateResponse(results=results, total=answer.total, skipped=answer.skipped)
+    message = pb.EvaluateResponse(
+        loss=answer.loss,
+        reduction=answer.reduction,
+        count=answer.count,
+        weight=answer.weight,
+        denominator=answer.denominator,
+        backend=answer.backend,
+        device=answer.device,
+        dtype=answer.dtype,
+        index=answer.index,
+        batch_id=answer.batch_id,
+        relative_error=answer.relative_error,
+        omitted=answer.omitted,
+        warnings=answer.warnings,
+    )
+    if isinstance(answer.value, Mapping):
+        for label, group in _groups(answer, answer.value):
+            message.groups[label].CopyFrom(group)
+    else:
+        message.value.CopyFrom(tensor_message(_values(answer)))
+    if answer.kept is not None:
+        message.kept.CopyFrom(tensor_message(answer.kept))
+    if answer.state is not None:
+        message.state = state_bytes(answer.state)
+        message.state_hash = state_hash(answer.state)
+    return message
+
+
+def _values(answer: Answer) -> Array:
+    """The value as an array; NaN where masked, or what the dialect gives there."""
+    values = np.asarray(answer.value)
+    if answer.kept is None or answer.masked is None:
+        return values
+    return np.where(answer.kept, values, np.asarray(answer.masked, values.dtype))
+
+
+def _groups(answer: Answer, values: Mapping[str, float]) -> Iterator[tuple[str, pb.Group]]:
+    for label, group in (answer.groups or {}).items():
+        yield label, pb.Group(
+            value=values[label],
+            count=group.count,
+            weight=group.weight,
+            denominator=group.denominator,
+        )
+
+
+def message_of(fields: Mapping[str, Any], message: M) -> M:
+    """A message from the fields of its JSON."""
+    return json_format.ParseDict(dict(fields), message)
