@@ -71,6 +71,12 @@ def params_of(loss: Loss) -> list[Params]:
     return PARAMS.get(loss.name, [{}])
 
 
+def words(loss: Loss, params: Params) -> str:
+    """A loss with its parameters, as a test names it."""
+    settings = " and ".join(f"{name} {value}" for name, value in params.items())
+    return f"{loss.name} with {settings or 'defaults'}"
+
+
 def kernel_params(loss: Loss) -> list[Param]:
     """The parameters that the kernel itself takes."""
     return [p for p in loss.params if p not in (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT)]

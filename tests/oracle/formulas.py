@@ -136,7 +136,7 @@ def mean_absolute_percentage_error(
     return scale * abs(p - y) / max(abs(y), epsilon)
 
 
-@oracle(ulp=16)
+@oracle(ulp=12)
 def squared_log_error(p: mpf, y: mpf) -> mpf:
     return (mp.log1p(p) - mp.log1p(y)) ** 2
 
@@ -147,13 +147,13 @@ def huber(p: mpf, y: mpf, *, delta: mpf = 1) -> mpf:
     return error**2 / 2 if error <= delta else delta * (error - delta / mp.mpf(2))
 
 
-@oracle(ulp=8)
+@oracle(ulp=6)
 def smooth_l1(p: mpf, y: mpf, *, beta: mpf = 1) -> mpf:
     error = abs(p - y)
     return error**2 / (2 * beta) if error < beta else error - beta / mp.mpf(2)
 
 
-@oracle(ulp=16)
+@oracle(ulp=10)
 def log_cosh(p: mpf, y: mpf, *, ln2: mpf | None = None) -> Result:
     error = abs(p - y)
     # cosh² = 1 + sinh², as 50 digits of cosh e hold nothing of an e below 1e-25.
@@ -168,7 +168,7 @@ def pinball(p: mpf, y: mpf, *, quantile: mpf = 0.5) -> mpf:
     return max(quantile * (y - p), (quantile - 1) * (y - p))
 
 
-@oracle(ulp=8)
+@oracle(ulp=6)
 def poisson_nll(
     p: mpf, y: mpf, *, log_input: bool = True, full: bool = False, epsilon: mpf = 0
 ) -> Result:
@@ -180,14 +180,14 @@ def poisson_nll(
     return cancelling(terms, y)
 
 
-@oracle(ulp=8)
+@oracle(ulp=6)
 def gaussian_nll(p: mpf, y: mpf, variance: mpf, *, full: bool = False, epsilon: mpf = 0) -> Result:
     v = max(variance, epsilon)
     constant = mp.log(2 * mp.pi) / 2 if full else mp.zero
     return cancelling([mp.log(v) / 2, (p - y) ** 2 / (2 * v), constant])
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def binary_cross_entropy(
     p: mpf, y: mpf, *, label_smoothing: mpf = 0, log_clamp: mpf = -mp.inf
 ) -> mpf:
@@ -196,7 +196,7 @@ def binary_cross_entropy(
     return -times_ln(y1, ln_p) - times_ln(y0, ln_q)
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def binary_cross_entropy_with_logits(
     x: mpf, y: mpf, *, pos_weight: mpf = 1, label_smoothing: mpf = 0
 ) -> mpf:
@@ -209,18 +209,18 @@ def hinge(x: mpf, y: mpf) -> mpf:
     return max(0, 1 - (2 * y - 1) * x)
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def categorical_cross_entropy(p: Vector, y: Vector, *, label_smoothing: mpf = 0) -> mpf:
     smooth = smoothed(y, label_smoothing)
     return -mp.fsum(times_ln(b, ln(a)) for a, b in zip(p, smooth, strict=True))
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def sparse_categorical_cross_entropy(p: Vector, y: int, *, label_smoothing: mpf = 0) -> mpf:
     return categorical_cross_entropy(p, one_hot(y, len(p)), label_smoothing=label_smoothing)
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def softmax_cross_entropy(
     x: Vector, y: Vector, *, label_smoothing: mpf = 0, class_factor: Vector | None = None
 ) -> Result:
@@ -232,7 +232,7 @@ def softmax_cross_entropy(
     return value, value + mp.fsum(shares)
 
 
-@oracle(ulp=12)
+@oracle(ulp=8)
 def sparse_softmax_cross_entropy(
     x: Vector, y: int, *, label_smoothing: mpf = 0, class_factor: Vector | None = None
 ) -> Result:
@@ -241,14 +241,14 @@ def sparse_softmax_cross_entropy(
     )
 
 
-@oracle(ulp=8)
+@oracle(ulp=6)
 def kl_divergence(p: Vector, y: Vector) -> Result:
     terms = [times_ln(b, ln(ratio(b, a))) if b else mp.zero for a, b in zip(p, y, strict=True)]
     # Where y is near p, the rounding of y/p is all that its logarithm has.
     return cancelling(terms, mp.fsum(y))
 
 
-@oracle(ulp=8)
+@oracle(ulp=4)
 def cosine_distance(p: Vector, y: Vector, *, epsilon: mpf = 0, normalize: bool = True) -> Result:
     if not normalize:
         return cancelling([mp.one, *(-a * b for a, b in zip(p, y, strict=True))])
@@ -256,7 +256,7 @@ def cosine_distance(p: Vector, y: Vector, *, epsilon: mpf = 0, normalize: bool =
     return 1 - ratio(ratio(dot(p, y), lengths[0]), lengths[1]), mp.mpf(2)
 
 
-@oracle(ulp=16)
+@oracle(ulp=14)
 def triplet_margin(
     anchor: Vector,
     positive: Vector,

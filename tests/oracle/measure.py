@@ -1,13 +1,14 @@
-"""Kernels run on rows and measured against their formula."""
+"""Kernels run on rows, and how far their values are off the formula."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lossmeter.core.declare import Loss
-from tests.oracle.cases import DType, Params, Row
+from tests.oracle.cases import Params, Row
 from tests.oracle.formulas import ORACLES
+from tests.oracle.namespaces import Backend
 
 
 class Miss(NamedTuple):
@@ -15,28 +16,35 @@ class Miss(NamedTuple):
 
     ulp: float
     inputs: Row
-    params: Params
     actual: float
 
 
-def misses(loss: Loss, rows: Sequence[Row], params: Params, dtype: DType) -> list[Miss]:
-    """The rows whose value is not the formula's."""
-    columns = [
-        np.asarray(column, dtype=np.int64 if spec.kind.domain.index else dtype)
-        for spec, column in zip(loss.inputs, zip(*rows, strict=True), strict=True)
-    ]
-    arrays = {k: np.asarray(x, dtype) if isinstance(x, list) else x for k, x in params.items()}
+def evaluate(
+    loss: Loss, inputs: Mapping[str, object], params: Params, backend: Backend
+) -> np.ndarray:
+    """Loss values of whole arrays."""
+    arrays = {
+        spec.name: backend.array(inputs[spec.name], index=spec.kind.domain.index)
+        for spec in loss.inputs
+    }
+    lists = {k: backend.array(x) for k, x in params.items() if isinstance(x, list)}
     with np.errstate(all="ignore"):
-        actual = loss.kernel(np, *columns, **arrays)
-    assert actual.dtype == dtype
-    # What was computed with: a row rounded to the dtype.
-    rounded = zip(*(column.tolist() for column in columns), strict=True)
-    found = _measured(loss, zip(rounded, actual.tolist(), strict=True), params, dtype)
-    return [miss for miss in found if miss.ulp > ORACLES[loss.name].ulp]
+        return np.asarray(loss.kernel(backend.xp, **arrays, **{**params, **lists}))
 
 
-def _measured(
-    loss: Loss, results: Iterable[tuple[Row, float]], params: Params, dtype: DType
-) -> Iterable[Miss]:
-    for inputs, actual in results:
-        yield Miss(ORACLES[loss.name].off(actual, inputs, params, dtype), inputs, params, actual)
+def misses(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) -> list[Miss]:
+    """The rows whose value is not the formula's."""
+    columns = {
+        spec.name: np.asarray(column, np.int64 if spec.kind.domain.index else backend.dtype)
+        for spec, column in zip(loss.inputs, zip(*rows, strict=True), strict=True)
+    }
+    actual = evaluate(loss, columns, params, backend)
+    assert actual.dtype == backend.dtype
+    # The rows as the dtype rounds them are what was computed with.
+    rounded = zip(*(column.tolist() for column in columns.values()), strict=True)
+    oracle = ORACLES[loss.name]
+    measured = [
+        Miss(oracle.off(value, inputs, params, backend.dtype), inputs, value)
+        for inputs, value in zip(rounded, actual.tolist(), strict=True)
+    ]
+    return [miss for miss in measured if miss.ulp > oracle.ulp]

@@ -8,7 +8,7 @@ from lossmeter.core.declare import NAMES, REGISTRY
 from lossmeter.dialects.symbols import SYMBOLS, Symbol, canonical
 from lossmeter.errors import LossNotFound
 
-SIMILAR = 60.0
+SIMILAR = 70.0
 
 
 def nearest(name: str, known: list[str], most: int = 3) -> list[str]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -15,7 +15,7 @@ from lossmeter.errors import Internal, LossmeterError
 logger = logging.getLogger(__name__)
 
 DOMAIN = "lossmeter"
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 def status_of(error: LossmeterError) -> status_pb2.Status:
@@ -50,9 +50,9 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # untype
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        continuation: Callable[[grpc.HandlerCallDetails], Handler],
         details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         """Wrap the handler of a call."""
         handler = continuation(details)
         if handler is None:

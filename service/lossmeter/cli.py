@@ -1,0 +1,302 @@
+"""The command line: serve, evaluate, losses, merge."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from lossmeter.api import engine
+from lossmeter.app.answer import Answer, Answers
+from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
+from lossmeter.core.parts import Values
+from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.names import symbol_named
+from lossmeter.plan.plan import prepare
+from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.settings import Settings
+from lossmeter.wire.json import answer_fields
+from lossmeter.wire.states import read_state, state_bytes
+from lossmeter.wire.tables import Columns, Table, column_names, together
+
+app = typer.Typer(
+    help="One loss, one number.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+out, err = Console(), Console(stderr=True)
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="table or json; a table on a terminal, JSON in a pipe."),
+]
+ReductionOption = Annotated[
+    str | None, typer.Option(help='A name, or JSON such as {"name": "quantile", "q": 0.9}.')
+]
+StateOption = Annotated[Path | None, typer.Option(help="Write the mergeable state to this file.")]
+
+
+def _setting(name: str) -> Any:
+    return Settings.model_fields[name].description
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help=_setting("host"))] = None,
+    http_port: Annotated[int | None, typer.Option(help=_setting("http_port"))] = None,
+    grpc_port: Annotated[int | None, typer.Option(help=_setting("grpc_port"))] = None,
+    workers: Annotated[int | None, typer.Option(help=_setting("workers"))] = None,
+    backend: Annotated[Literal["numpy"] | None, typer.Option(help=_setting("backend"))] = None,
+    device: Annotated[Literal["cpu", "auto"] | None, typer.Option(help=_setting("device"))] = None,
+) -> None:
+    """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
+    from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
+
+    flags = {
+        "host": host,
+        "http_port": http_port,
+        "grpc_port": grpc_port,
+        "workers": workers,
+        "backend": backend,
+        "device": device,
+    }
+    try:
+        run(Settings(**{name: value for name, value in flags.items() if value is not None}))
+    except OSError as error:
+        err.print(f"[red]error:[/] cannot listen: {error.strerror}")
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
+    files: Annotated[list[Path], typer.Argument(help="Parquet, Arrow, CSV or npz.")],
+    loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
+    predictions: Annotated[
+        str, typer.Option(help="Column, or several with commas for a last axis.")
+    ] = "predictions",
+    targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
+    sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
+    mask: Annotated[str | None, typer.Option(help="Column; true keeps.")] = None,
+    other: Annotated[
+        list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")] = None,
+    reduction: ReductionOption = None,
+    params: Annotated[str, typer.Option(help="Parameters as JSON.")] = "{}",
+    state: StateOption = None,
+    batch_id: Annotated[str | None, typer.Option(help="Name of the batch in the state.")] = None,
+    output: FormatOption = None,
+) -> None:
+    """Evaluate files of predictions in blocks, with the bits that the service gives."""
+    with _mistakes_told():
+        spec = _spec(loss, params, reduction, by, state is not None, batch_id)
+        named = {
+            "predictions": predictions,
+            "targets": targets,
+            "sample_weight": sample_weight,
+            "mask": mask,
+            by or "": by,
+            **dict(_pair(text) for text in other or []),
+        }
+        columns = _columns({k: v for k, v in named.items() if v}, loss, files[0])
+        tables = [Table(file, columns) for file in files]
+        answer = _evaluated(spec, tables)
+        _write_state(answer, state)
+        _print(answer, output)
+
+
+@app.command()
+def merge(
+    states: Annotated[list[Path], typer.Argument(help="Files that evaluate --state wrote.")],
+    reduction: ReductionOption = None,
+    state: StateOption = None,
+    any_profile: Annotated[
+        bool, typer.Option(help="Merge states of different versions or machines.")
+    ] = False,
+    output: FormatOption = None,
+) -> None:
+    """Finish states made apart, as if their batches had been one."""
+    with _mistakes_told():
+        options = {"state": state is not None, "profiles": "any" if any_profile else "same"}
+        spec = read(MergeSpec, {"reduction": _reduction(reduction), "options": options})
+        answer = engine().merge([read_state(path.read_bytes()) for path in states], spec)
+        _write_state(answer, state)
+        _print(answer, output)
+
+
+@app.command()
+def losses(
+    name: Annotated[str | None, typer.Argument(help="Canonical name or symbol.")] = None,
+    output: FormatOption = None,
+) -> None:
+    """List the losses, or describe one."""
+    with _mistakes_told():
+        found = find_descriptor(name) if name else {"losses": list_descriptors()}
+        if _format(output) is Format.JSON:
+            sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        elif name:
+            _describe(found)
+        else:
+            _list(found["losses"])
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """A caller's mistake as one line and an exit status, never a stack trace."""
+    try:
+        yield
+    except LossmeterError as error:
+        where = f" at {error.field}" if error.field else ""
+        err.print(f"[red]error:[/] {error.detail} ({error.reason}{where})", highlight=False)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"[red]error:[/] {error.filename or 'file'}: {error.strerror}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _spec(  # noqa: PLR0917 as many as the command has
+    loss: str, params: str, reduction: str | None, by: str | None, state: bool, batch_id: str | None
+) -> EvaluateSpec:
+    asked = _reduction(reduction)
+    if by is not None:
+        body = asked if isinstance(asked, dict) else {
+            "name": asked or symbol_named(loss).default_reduction
+        }
+        asked = {**body, "by": by}
+    options = {"state": state, **({"batch_id": batch_id} if batch_id else {})}
+    return read_evaluate(
+        {"loss": loss, "params": _json(params, "params"), "reduction": asked, "options": options}
+    )
+
+
+def _reduction(text: str | None) -> str | dict[str, Any] | None:
+    if text is None or not text.startswith("{"):
+        return text
+    found: dict[str, Any] = _json(text, "reduction")
+    return found
+
+
+def _json(text: str, field: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"not JSON: {error.msg}", field=field) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not equals:
+        raise MalformedRequest("--input takes NAME=COLUMN", field="input")
+    return name, column
+
+
+def _columns(named: dict[str, str], loss: str, file: Path) -> Columns:
+    """Which columns are which inputs; those the loss takes besides go by their own names."""
+    inputs = [spec.name for v in symbol_named(loss).variants for spec in v.loss.inputs]
+    present = column_names(file)
+    wanted = {**{name: name for name in inputs if name in present}, **named}
+    taken = (*inputs, "sample_weight", "mask")
+    return {
+        name: tuple(columns.split(","))
+        for name, columns in wanted.items()
+        if name in taken or name not in ("predictions", "targets")
+    }
+
+
+def _evaluated(spec: EvaluateSpec, tables: Sequence[Table]) -> Answer | Answers:
+    """Stream where sums are enough; else hold all rows, so that the answer is exact."""
+    reduction = prepare(spec.loss or "", spec.params, spec.reduction).reduction
+    blocks = _with_progress(tables)
+    if Values not in reduction.rule.parts and reduction.rule.merges:
+        try:
+            session = engine().open(spec, streaming=True)
+        except NotStreamable:
+            return engine().evaluate(spec, together(blocks))
+        for tensors in blocks:
+            session.add(tensors)
+        return session.finish()
+    return engine().evaluate(spec, together(blocks))
+
+
+def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
+    counts = [table.rows() for table in tables]
+    total = None if None in counts else sum(n for n in counts if n is not None)
+    bar = Progress(
+        TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=err, transient=True, disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("rows", total=total)
+        for table in tables:
+            for tensors in table.blocks():
+                yield tensors
+                bar.advance(task, len(next(iter(tensors.arrays.values()))))
+
+
+def _write_state(answer: Answer | Answers, path: Path | None) -> None:
+    if path is not None and isinstance(answer, Answer) and answer.state is not None:
+        path.write_bytes(state_bytes(answer.state))
+
+
+def _format(asked: Format | None) -> Format:
+    return asked or (Format.TABLE if sys.stdout.isatty() else Format.JSON)
+
+
+def _print(answer: Answer | Answers, output: Format | None) -> None:
+    fields = {name: value for name, value in answer_fields(answer).items() if name != "state"}
+    if _format(output) is Format.JSON:
+        text = orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
+        sys.stdout.write(text.decode() + "\n")
+        return
+    groups, value = fields.pop("groups", {}), fields.pop("value")
+    table = RichTable(show_header=False, box=None)
+    if isinstance(value, dict):
+        for label, number in value.items():
+            table.add_row(label, repr(number), f"{groups[label]['count']} kept")
+    else:
+        table.add_row("value", f"[bold]{value}[/]")
+    for name, content in fields.items():
+        table.add_row(name, str(content))
+    out.print(table)
+
+
+def _list(descriptors: Sequence[Any]) -> None:
+    table = RichTable("loss", "kind", "what it measures", box=None, header_style="bold")
+    for found in descriptors:
+        table.add_row(found["name"], found["kind"], found["summary"])
+    out.print(table)
+
+
+def _describe(found: Any) -> None:
+    out.print(f"[bold]{found['name']}[/]  {found['summary']}\n\n  {found['formula']}\n")
+    table = RichTable(box=None, header_style="bold")
+    for heading in ("", "name", "values", "meaning"):
+        table.add_column(heading)
+    for spec in found["inputs"]:
+        table.add_row("input", f"{spec['name']} {spec['shape']}", spec["values"], spec["description"])
+    for name, schema in found["params"].get("properties", {}).items():
+        default = f"default {schema.get('default')}"
+        table.add_row("parameter", name, default, schema.get("description", ""))
+    for symbol in found["symbols"]:
+        table.add_row("symbol", symbol["symbol"], symbol["default_reduction"], symbol["version"])
+    out.print(table)
+    out.print(f"\nsource: {found['source']}", highlight=False)
