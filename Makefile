@@ -36,7 +36,7 @@ test: setup ## Run all tests (ARGS="-k huber" for some).
 	$(BIN)/pytest -n 2 $(ARGS)
 
 bench: setup ## Measure blocks of losses on this machine.
-	$(BIN)/python benchmarks/blocks.py $(ARGS)
+	$(BIN)/python -m benchmarks.blocks $(ARGS)
 
 generate: setup ## Generate code from proto/.
 	$(BIN)/python tools/generate.py

@@ -24,7 +24,7 @@ def engine() -> Engine:
     return Engine(NumpyBackend())
 
 
-def evaluate(  # noqa: PLR0913 the fields of a request, by keyword
+def evaluate(
     loss: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     *,

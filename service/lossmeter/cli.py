@@ -55,7 +55,7 @@ def _setting(name: str) -> Any:
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     host: Annotated[str | None, typer.Option(help=_setting("host"))] = None,
     http_port: Annotated[int | None, typer.Option(help=_setting("http_port"))] = None,
     grpc_port: Annotated[int | None, typer.Option(help=_setting("grpc_port"))] = None,
@@ -66,7 +66,7 @@ def serve(
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
 
-    flags = {
+    flags: dict[str, Any] = {
         "host": host,
         "http_port": http_port,
         "grpc_port": grpc_port,
@@ -178,9 +178,11 @@ def _spec(  # noqa: PLR0917 as many as the command has
 ) -> EvaluateSpec:
     asked = _reduction(reduction)
     if by is not None:
-        body = asked if isinstance(asked, dict) else {
-            "name": asked or symbol_named(loss).default_reduction
-        }
+        body = (
+            asked
+            if isinstance(asked, dict)
+            else {"name": asked or symbol_named(loss).default_reduction}
+        )
         asked = {**body, "by": by}
     options = {"state": state, **({"batch_id": batch_id} if batch_id else {})}
     return read_evaluate(
@@ -241,8 +243,13 @@ def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
     counts = [table.rows() for table in tables]
     total = None if None in counts else sum(n for n in counts if n is not None)
     bar = Progress(
-        TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=err, transient=True, disable=not err.is_terminal,
+        TextColumn("rows"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
     )
     with bar:
         task = bar.add_task("rows", total=total)
@@ -292,7 +299,9 @@ def _describe(found: Any) -> None:
     for heading in ("", "name", "values", "meaning"):
         table.add_column(heading)
     for spec in found["inputs"]:
-        table.add_row("input", f"{spec['name']} {spec['shape']}", spec["values"], spec["description"])
+        table.add_row(
+            "input", f"{spec['name']} {spec['shape']}", spec["values"], spec["description"]
+        )
     for name, schema in found["params"].get("properties", {}).items():
         default = f"default {schema.get('default')}"
         table.add_row("parameter", name, default, schema.get("description", ""))

@@ -6,7 +6,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lossmeter.core.declare import CLASS_WEIGHT, IGNORE_INDEX, TEMPERATURE, InputSpec, Loss, Param
+import lossmeter.core.losses  # noqa: F401 fills the registry
+from lossmeter.core.declare import (
+    CLASS_WEIGHT,
+    IGNORE_INDEX,
+    REGISTRY,
+    TEMPERATURE,
+    InputSpec,
+    Loss,
+    Param,
+)
 from lossmeter.core.domains import Interval
 
 DType: TypeAlias = type[np.floating]
@@ -14,6 +23,7 @@ Params: TypeAlias = Mapping[str, object]
 # A number, a class index or a vector for each input, in declared order.
 Row: TypeAlias = tuple[object, ...]
 
+LOSSES = [*REGISTRY.values()]
 CLASSES = 3
 FACTOR = [0.5, 1.0, 2.0]
 

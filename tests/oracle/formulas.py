@@ -7,7 +7,7 @@ have where terms of that size cancel.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from mpmath import MPContext, mpf
@@ -16,8 +16,9 @@ mp = MPContext()
 mp.dps = 50
 
 Vector: TypeAlias = list[mpf]
-Formula: TypeAlias = Callable[..., mpf]
 Result: TypeAlias = tuple[mpf, mpf]
+Formula: TypeAlias = Callable[..., mpf | Result]
+F = TypeVar("F", bound=Formula)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,10 @@ def exact(x: object) -> object:
 ORACLES: dict[str, Oracle] = {}
 
 
-def oracle(*, ulp: int) -> Callable[[Formula], Formula]:
+def oracle(*, ulp: int) -> Callable[[F], F]:
     """Register the formula of the loss of the same name."""
 
-    def register(formula: Formula) -> Formula:
+    def register(formula: F) -> F:
         ORACLES[formula.__name__] = Oracle(formula, ulp)
         return formula
 
@@ -131,7 +132,7 @@ def absolute_error(p: mpf, y: mpf) -> mpf:
 
 @oracle(ulp=5)
 def mean_absolute_percentage_error(
-    p: mpf, y: mpf, *, scale: mpf = 1, epsilon: mpf = mp.ldexp(1, -52)
+    p: mpf, y: mpf, *, scale: mpf = 1, epsilon: mpf = 2.0**-52
 ) -> mpf:
     return scale * abs(p - y) / max(abs(y), epsilon)
 

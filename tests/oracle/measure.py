@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossmeter.core.declare import Loss
 from tests.oracle.cases import Params, Row
@@ -21,7 +22,7 @@ class Miss(NamedTuple):
 
 def evaluate(
     loss: Loss, inputs: Mapping[str, object], params: Params, backend: Backend
-) -> np.ndarray:
+) -> NDArray[np.floating]:
     """Loss values of whole arrays."""
     arrays = {
         spec.name: backend.array(inputs[spec.name], index=spec.kind.domain.index)

@@ -1,6 +1,7 @@
 """The array namespaces that a kernel is run on, each fenced in."""
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import NamedTuple, cast
 
 import array_api_strict
@@ -25,7 +26,7 @@ class Fence:
 class Backend(NamedTuple):
     """A library's arrays of one dtype."""
 
-    library: object
+    library: ModuleType
     dtype: DType
 
     @property

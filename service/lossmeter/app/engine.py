@@ -8,8 +8,8 @@ from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.backend import Backend
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.app.finish import answer_from
-from lossmeter.core.parts import Histogram, Part, Values
-from lossmeter.core.reductions import RULES, SUMS
+from lossmeter.core.parts import Extreme, Histogram, Linear, Part, Values
+from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
 from lossmeter.core.state import State
 from lossmeter.errors import (
     BackendUnsupported,
@@ -56,17 +56,23 @@ class Engine:
         if spec.losses is None:
             one = LossSpec(loss=spec.loss or "", params=spec.params, reduction=spec.reduction)
             return self._session(one, spec.options, "", streaming)
-        return Sessions({
-            name: self._session(one, spec.options, f"losses.{name}.", streaming)
-            for name, one in spec.losses.items()
-        })
+        return Sessions(
+            {
+                name: self._session(one, spec.options, f"losses.{name}.", streaming)
+                for name, one in spec.losses.items()
+            }
+        )
 
-    def _session(
-        self, spec: LossSpec, options: Options, field: str, streaming: bool
-    ) -> "Session":
+    def _session(self, spec: LossSpec, options: Options, field: str, streaming: bool) -> "Session":
         plan = prepare(spec.loss, spec.params, spec.reduction, field)
+        asked = _asked(options)
         evaluation = Evaluation(
-            plan, options, self.backend(options), _asked(options), streaming=streaming
+            plan,
+            options,
+            self.backend(options),
+            _kinds(plan, asked, streaming),
+            with_state=asked is not None,
+            streaming=streaming,
         )
         return Session(spec, plan, evaluation)
 
@@ -108,7 +114,7 @@ class Engine:
                 f"{plan.reduction.name} needs the samples themselves, which a state does not hold",
                 field="reduction",
             )
-        answer = answer_from(merged, plan, plan.candidates[0], _Recorded(merged.spec.profile))
+        answer = answer_from(merged, plan, plan.candidates[0])
         answer = _located(answer, states, plan)
         return replace(answer, state=merged if spec.options.state else None)
 
@@ -211,31 +217,30 @@ def _asked(options: Options) -> tuple[type[Part], ...] | None:
     return tuple(parts)
 
 
+def _kinds(
+    plan: Plan, asked: tuple[type[Part], ...] | None, streaming: bool
+) -> tuple[type[Part], ...]:
+    """The parts to keep: what the reduction reads, and what the state shall hold."""
+    mergeable = mergeable_parts(plan.reduction)
+    own = mergeable if streaming else plan.reduction.rule.parts
+    kinds: list[type[Part]] = [Linear, *own]
+    if asked is not None:
+        kinds += [*asked, *mergeable]
+    return tuple(dict.fromkeys(kinds))
+
+
 def _located(answer: Answer, states: Sequence[State], plan: Plan) -> Answer:
     """An extreme's position counted over the states in the order in which they were given."""
     if answer.index is None:
         return answer
-    key = plan.reduction.rule.parts[0].key
     before = 0
     for state in states:
-        extreme = state.cells[None][key]
+        extreme = state.cells[None][plan.reduction.rule.parts[0].key]
+        assert isinstance(extreme, Extreme)
+        # repr tells a NaN from a number and equals another NaN's.
+        found = repr(extreme.value) == repr(answer.value)
         for batch_id, rows in sorted(state.batches.items()):
-            here = getattr(extreme, "batch_id", None) == batch_id
-            if here and _same(getattr(extreme, "value", None), answer.value):
-                return replace(answer, index=before + getattr(extreme, "row", 0), batch_id=batch_id)
+            if found and batch_id == extreme.batch_id:
+                return replace(answer, index=before + extreme.row, batch_id=batch_id)
             before += rows
     return answer
-
-
-def _same(a: object, b: object) -> bool:
-    return a == b or (a != a and b != b)
-
-
-class _Recorded:
-    """The backend that a state says it was computed by."""
-
-    def __init__(self, profile: str) -> None:
-        self.profile = profile
-        self.name = profile.split("-")[0]
-        self.device = profile.rsplit("/", 1)[-1]
-

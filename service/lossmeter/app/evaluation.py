@@ -1,7 +1,8 @@
 """One loss over one batch, or over a stream of them: blocks in, parts kept, an answer out."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from uuid import uuid4
 
 import numpy as np
@@ -12,7 +13,6 @@ from lossmeter.app.backend import Backend
 from lossmeter.app.finish import answer_from
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Block, Extreme, Linear, Part
-from lossmeter.core.reductions import mergeable_parts
 from lossmeter.core.state import Key, Specification, State
 from lossmeter.errors import (
     EmptyReduction,
@@ -27,6 +27,7 @@ from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 
 SUM_TOLERANCE = 1e-3
+FLOAT64 = np.dtype(np.float64)
 
 
 class Evaluation:
@@ -36,8 +37,9 @@ class Evaluation:
         plan: Loss, parameters, reduction.
         options: How to run it.
         backend: What computes the loss values.
-        asked: Parts that the state shall hold; None if no state is asked for.
-        streaming: Whether batches follow one another, so that only sums may be kept.
+        kinds: The parts to keep.
+        with_state: Whether to answer with the state.
+        streaming: Whether batches follow one another.
     """
 
     def __init__(
@@ -45,17 +47,17 @@ class Evaluation:
         plan: Plan,
         options: Options,
         backend: Backend,
-        asked: tuple[type[Part], ...] | None = None,
+        kinds: tuple[type[Part], ...],
         *,
+        with_state: bool = False,
         streaming: bool = False,
     ) -> None:
         self._plan = plan
         self._options = options
         self._backend = backend
-        self._asked = asked
-        self._streaming = streaming
+        self._kinds = kinds
+        self._with_state = with_state
         self._batch_id = options.batch_id or uuid4().hex
-        self._kinds = self._wanted()
         self._state: State | None = None
         self._candidate: Candidate | None = None
         self._output: tuple[Array, Array] | None = None
@@ -64,15 +66,6 @@ class Evaluation:
         self._warnings: dict[str, None] = {}
         if streaming:
             self._refuse_unstreamable()
-
-    def _wanted(self) -> tuple[type[Part], ...]:
-        rule = self._plan.reduction.rule
-        own = mergeable_parts(self._plan.reduction) if self._streaming else rule.parts
-        kinds = {Linear: None, **dict.fromkeys(own)}
-        if self._asked is not None:
-            kinds |= dict.fromkeys(self._asked)
-            kinds |= dict.fromkeys(mergeable_parts(self._plan.reduction))
-        return tuple(kinds)
 
     def _refuse_unstreamable(self) -> None:
         reduction = self._plan.reduction
@@ -93,24 +86,25 @@ class Evaluation:
         """
         batch = bind(self._plan, tensors)
         state = self._begin(batch)
-        table = class_table(batch)
         inputs = dict(batch.inputs)
         if (as_binary := batch.candidate.variant.as_binary) is not None:
             inputs["targets"] = as_binary(inputs["targets"])
+        work = _Work(batch, inputs, class_table(batch))
         if self._plan.reduction.name == "none":
             self._output = (np.full(batch.shape, np.nan, batch.dtype), np.zeros(batch.shape, bool))
-        place, nonzero = 0, np.zeros(len(batch.groups.keys), dtype=np.int64)
+        place = 0
         for index in batch.blocks():
-            place += self._add_block(batch, inputs, table, index, place, nonzero)
-        for at, key in enumerate(batch.groups.keys):
-            entries = batch.groups.entries[at]
-            counts = Linear(
-                entries=entries,
-                nonzero_entries=entries if batch.weights is None else int(nonzero[at]),
-                rows=batch.groups.rows[at],
-                weight_entries=batch.weight_entries if batch.groups.codes is None else entries,
-            )
-            state.add(key, [counts])
+            cut = _Cut(batch, index, place)
+            self._add_block(work, cut, state)
+            place += cut.entries
+        self._count(batch, state)
+
+    def _count(self, batch: Batch, state: State) -> None:
+        """Counts of a whole batch."""
+        groups = batch.groups
+        for at, key in enumerate(groups.keys):
+            rows = groups.rows[at]
+            state.add(key, [Linear(rows=rows, weight_entries=batch.weight_entries)])
         self._rows += batch.rows
         state.batches[self._batch_id] = self._rows
 
@@ -139,66 +133,52 @@ class Evaluation:
             profile=f"{self._backend.profile}/{self._backend.device}",
         )
 
-    def _add_block(
-        self,
-        batch: Batch,
-        inputs: Mapping[str, Array],
-        table: Array | None,
-        index: tuple[slice, ...],
-        place: int,
-        nonzero: Array,
-    ) -> int:
-        """Evaluate one block, keep its parts, and say how many entries it had."""
-        flat = _Flat(batch, index)
-        operands = {name: flat.operand(x, self._dtype_of(batch, name)) for name, x in inputs.items()}
-        extras = {name: flat.values(x, batch.dtype) for name, x in batch.extras.items()}
-        weights = None if batch.weights is None else flat.values(batch.weights, np.float64)
-        codes = None if batch.groups.codes is None else flat.values(batch.groups.codes, np.int64)
-        self._count_nonzero(nonzero, weights, codes)
-        keep = self._kept(batch, flat, operands, weights)
+    def _add_block(self, work: "_Work", cut: "_Cut", state: State) -> None:
+        """Evaluate one block and keep its parts."""
+        batch = work.batch
+        operands = {name: cut.of(x, self._dtype_of(batch, name)) for name, x in work.inputs.items()}
+        extras = {name: cut.of(x, batch.dtype) for name, x in batch.extras.items()}
+        weights = None if batch.weights is None else cut.of(batch.weights, FLOAT64)
+        codes = None if batch.groups.codes is None else cut.of(batch.groups.codes, None)
+        keep = self._kept(batch, cut, operands, weights)
         if keep is not None:
+            _count_dropped(state, batch.groups.keys, ~keep, weights, codes)
             operands = {name: x[keep] for name, x in operands.items()}
             extras = {name: x[keep] for name, x in extras.items()}
             weights = None if weights is None else weights[keep]
             codes = None if codes is None else codes[keep]
-        block = self._evaluate(batch, operands, extras, weights, table)
-        block, codes, keep = self._finite(block, codes, keep, flat.entries)
+        block = self._evaluate(work, operands, extras, weights)
+        finite = self._finite(block)
+        if finite is not None:
+            _count_dropped(state, batch.groups.keys, ~finite, block.weights, codes)
+            block = block.taken(np.flatnonzero(finite))
+            codes = None if codes is None else codes[finite]
+            keep = _narrowed(keep, finite)
         if any(issubclass(kind, Extreme) for kind in self._kinds):
-            rows = flat.rows() + self._rows
+            rows = cut.rows() + self._rows
             block.rows = rows if keep is None else rows[keep]
         if self._output is not None:
-            self._store(block, keep, slice(place, place + flat.entries), batch)
-        assert self._state is not None
-        self._state.add_block(block, self._kinds, batch.groups.keys, codes)
-        return flat.entries
+            self._store(block, keep, cut)
+        state.add_block(block, self._kinds, batch.groups.keys, codes)
 
     def _dtype_of(self, batch: Batch, name: str) -> np.dtype[np.generic] | None:
         """The computing dtype; indices keep theirs until they are checked."""
         specs = batch.candidate.variant.loss.inputs
         return None if any(s.name == name and s.kind.domain.index for s in specs) else batch.dtype
 
-    @staticmethod
-    def _count_nonzero(nonzero: Array, weights: Array | None, codes: Array | None) -> None:
-        if weights is None:
-            return
-        if codes is None:
-            nonzero[0] += np.count_nonzero(weights)
-        else:
-            nonzero += np.bincount(codes[weights != 0.0], minlength=nonzero.size)
-
     def _kept(
-        self, batch: Batch, flat: "_Flat", operands: Mapping[str, Array], weights: Array | None
+        self, batch: Batch, cut: "_Cut", operands: Mapping[str, Array], weights: Array | None
     ) -> Array | None:
         """Which entries are evaluated: those under the mask are gone before anything looks."""
-        keep = None if batch.mask is None else flat.values(batch.mask, np.bool_)
+        keep = None if batch.mask is None else cut.of(batch.mask, None)
         ignored = batch.candidate.ignore_index
         if ignored is not None:
             kept = operands["targets"] != ignored
             keep = kept if keep is None else keep & kept
         if self._options.nonfinite != "propagate":
-            finite = np.ones(flat.entries, dtype=bool) if weights is None else np.isfinite(weights)
+            finite = np.ones(cut.entries, dtype=bool) if weights is None else np.isfinite(weights)
             for x in operands.values():
-                finite &= np.isfinite(x).reshape(flat.entries, -1).all(axis=1)
+                finite &= np.isfinite(x).reshape(cut.entries, -1).all(axis=1)
             keep = self._policy(finite, keep)
         return None if keep is None or keep.all() else keep
 
@@ -215,27 +195,21 @@ class Evaluation:
 
     def _evaluate(
         self,
-        batch: Batch,
+        work: "_Work",
         operands: dict[str, Array],
         extras: dict[str, Array],
         weights: Array | None,
-        table: Array | None,
     ) -> Block:
         """Check a block's kept entries and compute their loss values and weights."""
-        candidate = batch.candidate
+        batch, candidate = work.batch, work.batch.candidate
         unknown = self._check(batch, operands)
-        operands |= {
-            name: x.astype(np.int64, copy=False)
-            for name, x in operands.items()
-            if x.dtype.kind in "iu"
-        }
         constants = {name: x.astype(batch.dtype) for name, x in batch.constants.items()}
         values = self._backend.run(candidate.program, operands, {**extras, **constants})
         losses = values.astype(np.float64, copy=False)
         if unknown is not None:
             losses = np.where(unknown, np.nan, losses)
-        if table is not None:
-            chosen = table[class_of(candidate.variant.loss, operands["targets"])]
+        if work.table is not None:
+            chosen = work.table[class_of(candidate.variant.loss, operands["targets"])]
             weights = chosen if weights is None else weights * chosen
         divisors = None
         if candidate.divides:
@@ -269,24 +243,20 @@ class Evaluation:
     def _warn_of_sums(self, name: str, x: Array) -> None:
         off = np.abs(x.sum(axis=-1) - 1.0)
         if (off > SUM_TOLERANCE).any():
-            self._warnings[f"{name}: rows of the last axis do not sum to 1; nothing is rescaled"] = None
+            self._warnings[
+                f"{name}: rows of the last axis do not sum to 1; nothing is rescaled"
+            ] = None
 
-    def _finite(
-        self, block: Block, codes: Array | None, keep: Array | None, entries: int
-    ) -> tuple[Block, Array | None, Array | None]:
+    def _finite(self, block: Block) -> Array | None:
         """The same policy for loss values that came out infinite of finite inputs."""
         if self._options.nonfinite == "propagate":
-            return block, codes, keep
+            return None
         finite = np.isfinite(block.losses)
-        if finite.all():
-            return block, codes, keep
-        self._policy(finite, None)
-        keep = np.ones(entries, dtype=bool) if keep is None else keep
-        keep[np.flatnonzero(keep)[~finite]] = False
-        return block.taken(np.flatnonzero(finite)), None if codes is None else codes[finite], keep
+        return None if finite.all() else self._policy(finite, None)
 
-    def _store(self, block: Block, keep: Array | None, place: slice, batch: Batch) -> None:
+    def _store(self, block: Block, keep: Array | None, cut: "_Cut") -> None:
         assert self._output is not None
+        place = slice(cut.place, cut.place + cut.entries)
         values, kept = (x.reshape(-1)[place] for x in self._output)
         which = slice(None) if keep is None else keep
         values[which] = block.weighted(block.losses)
@@ -302,20 +272,15 @@ class Evaluation:
         state = self._state
         if state is None or self._candidate is None:
             raise EmptyReduction("no rows were sent", field="inputs")
-        if self._asked is not None:
+        if self._with_state:
             self._refuse_unmergeable(self._candidate)
-        answer = answer_from(
-            state,
-            self._plan,
-            self._candidate,
-            self._backend,
-            self._output[0] if self._output else None,
-        )
+        output, kept = self._output or (None, None)
+        answer = answer_from(state, self._plan, self._candidate, output)
         return replace(
             answer,
-            kept=None if self._output is None else self._output[1],
+            kept=kept,
             omitted=self._omitted if self._options.nonfinite == "omit" else None,
-            state=None if self._asked is None else _without_values(state),
+            state=_without_values(state) if self._with_state else None,
             warnings=tuple(self._warnings),
         )
 
@@ -330,37 +295,67 @@ class Evaluation:
             )
 
 
-class _Flat:
-    """One block of a batch, cut out and flattened to entries."""
+@dataclass(slots=True)
+class _Work:
+    """A batch being evaluated.
 
-    def __init__(self, batch: Batch, index: tuple[slice, ...]) -> None:
+    Attributes:
+        batch: The batch.
+        inputs: Its inputs, labels as the loss takes them.
+        table: Weight of each class; None if there is none.
+    """
+
+    batch: Batch
+    inputs: Mapping[str, Array]
+    table: Array | None
+
+
+def _count_dropped(
+    state: State, keys: list[Key], dropped: Array, weights: Array | None, codes: Array | None
+) -> None:
+    """Count the entries under the mask, which some divisors count too."""
+    codes = np.zeros(dropped.size, dtype=np.int64) if codes is None else codes
+    entries = nonzero = np.bincount(codes[dropped], minlength=len(keys))
+    if weights is not None:
+        nonzero = np.bincount(codes[dropped & (weights != 0.0)], minlength=len(keys))
+    for key, many, weighed in zip(keys, entries.tolist(), nonzero.tolist(), strict=True):
+        state.add(key, [Linear(entries=many, nonzero_entries=weighed)])
+
+
+def _narrowed(keep: Array | None, finite: Array) -> Array:
+    """The entries kept so far, less those whose loss values were not finite."""
+    if keep is None:
+        return finite
+    narrowed = keep.copy()
+    narrowed[keep] = finite
+    return narrowed
+
+
+class _Cut:
+    """Where a block lies in its batch."""
+
+    def __init__(self, batch: Batch, index: tuple[slice, ...], place: int) -> None:
         self._index = index
         self._rank = len(batch.shape)
-        self._shape = tuple(
-            s.stop - s.start for s in index
-        ) + batch.shape[len(index) :]
-        self.entries = int(np.prod(self._shape, dtype=np.int64))
+        sizes = [part.stop - part.start for part in index]
+        self.entries = prod((*sizes, *batch.shape[len(index) :]))
+        self.place = place
 
-    def operand(self, x: Array, dtype: np.dtype[np.generic] | None) -> Array:
-        """An input as C-contiguous ``(entries, *core)``: exp and log depend on the layout."""
-        return np.ascontiguousarray(x[self._index], dtype).reshape(
-            self.entries, *x.shape[self._rank :]
-        )
+    def of(self, x: Array, dtype: np.dtype[np.generic] | None) -> Array:
+        """The block's part of an array as ``(entries, *core)``.
 
-    def values(self, x: Array, dtype: type[np.generic] | np.dtype[np.generic]) -> Array:
-        """What is broadcast to the loss values, possibly with the axis of an inner mean."""
-        return np.ascontiguousarray(x[self._index], dtype).reshape(
-            self.entries, *x.shape[self._rank :]
-        )
+        C-contiguous, because exp and log change bits with the layout.
+        """
+        part = np.ascontiguousarray(x[self._index], dtype)
+        return part.reshape(self.entries, *x.shape[self._rank :])
 
     def rows(self) -> Array:
         """Position of each entry's sample."""
         if not self._index:
             return np.zeros(1, dtype=np.int64)
         first = self._index[0]
-        return np.repeat(
-            np.arange(first.start, first.stop), self.entries // (first.stop - first.start)
-        )
+        rows = np.arange(first.start, first.stop)
+        return np.repeat(rows, self.entries // rows.size)
 
 
 def _whole_batch(candidate: Candidate) -> str | None:
@@ -379,4 +374,3 @@ def _without_values(state: State) -> State:
         for key, cell in state.cells.items()
     }
     return replace(state, cells=cells)
-

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from lossmeter.app.answer import Answer, Group, Value
-from lossmeter.app.backend import Backend
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Linear
 from lossmeter.core.reductions import Outcome, Parts, Reduction, finish, finish_macro
@@ -19,7 +18,6 @@ def answer_from(
     state: State,
     plan: Plan,
     candidate: Candidate,
-    backend: Backend,
     output: Array | None = None,
 ) -> Answer:
     """Finish a state.
@@ -28,7 +26,6 @@ def answer_from(
         state: The parts of each group.
         plan: Symbol and reduction.
         candidate: The loss that was computed.
-        backend: What computed it.
         output: The loss values, under the reduction ``none``.
 
     Raises:
@@ -52,8 +49,8 @@ def answer_from(
         reduction=reduction.name,
         count=linear.count,
         weight=float(linear.weight),
-        backend=backend.name,
-        device=backend.device,
+        backend=state.spec.backend,
+        device=state.spec.device,
         dtype=state.spec.dtype,
         denominator=single.denominator if single else None,
         index=single.at.row if single and single.at else None,
@@ -70,7 +67,6 @@ def _finished(parts: Parts, reduction: Reduction, empty: float | None) -> Outcom
         if empty is None or not reduction.rule.mean:
             raise
         return Outcome(empty, 0.0)
-
 
 
 def _value(
@@ -100,4 +96,3 @@ def _groups(state: State, outcomes: Mapping[Key, Outcome]) -> dict[str, Group]:
         assert isinstance(linear, Linear)
         groups[str(key)] = Group(linear.count, float(linear.weight), outcome.denominator)
     return groups
-

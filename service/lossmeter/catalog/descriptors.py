@@ -1,11 +1,12 @@
 """What is known of a loss, as data for every wire and for the documentation."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from lossmeter.core.declare import REGISTRY, InputSpec, Loss
-from lossmeter.dialects.symbols import SYMBOLS, Symbol, canonical
+from lossmeter.dialects import SYMBOLS
+from lossmeter.dialects.symbols import Symbol, canonical
 from lossmeter.plan.names import symbol_named
 from lossmeter.plan.parameters import model_of
 
@@ -26,7 +27,7 @@ def find_descriptor(name: str) -> Descriptor:
     return descriptor(symbol_named(name, "name").variants[0].loss.name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def descriptor(name: str) -> Descriptor:
     """The loss of this canonical name."""
     loss = REGISTRY[name]

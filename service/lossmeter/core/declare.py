@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Gt
 
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import Array
 from lossmeter.core.domains import Input
 
 Output = Literal["elementwise", "per_sample"]
@@ -166,61 +166,74 @@ def loss(
     """
 
     def register(kernel: Kernel) -> Kernel:
-        common = [CLASS_WEIGHT] if weighs_classes else []
-        declared = _read(kernel, source, tuple(examples), names, reduces_as, common)
-        for name in (declared.name, *names):
-            if name in NAMES:
-                raise ValueError(f"two losses answer to {name!r}")
-            NAMES[name] = declared.name
-        REGISTRY[declared.name] = declared
+        inputs, params = _signature(kernel)
+        params += _common(inputs, weighs_classes)
+        doc = inspect.cleandoc(kernel.__doc__ or "")
+        declared = Loss(
+            name=kernel.__name__,
+            names=names,
+            kind=kernel.__module__.rsplit(".", 1)[-1],
+            inputs=inputs,
+            params=params,
+            output="per_sample" if any(spec.kind.core for spec in inputs) else "elementwise",
+            reduces_as=reduces_as,
+            source=source,
+            examples=tuple(examples),
+            summary=doc.partition("\n\n")[0],
+            formula=_formula(doc),
+            notes=_notes(doc),
+            kernel=kernel,
+        )
+        _register(declared)
         return kernel
 
     return register
 
 
-def _read(  # noqa: PLR0913 one call, from the decorator, with what it was given
-    kernel: Kernel,
-    source: str,
-    examples: tuple[Example, ...],
-    names: tuple[str, ...],
-    reduces_as: ReducesAs | None,
-    common: list[Param],
-) -> Loss:
-    doc = inspect.cleandoc(kernel.__doc__ or "")
-    described = _described(doc)
-    hints = get_type_hints(kernel, include_extras=True, localns={"Namespace": Namespace})
-    signature = list(inspect.signature(kernel).parameters.values())[1:]
+def _register(declared: Loss) -> None:
+    for name in (declared.name, *declared.names):
+        if name in NAMES:
+            raise ValueError(f"two losses answer to {name!r}")
+        NAMES[name] = declared.name
+    REGISTRY[declared.name] = declared
+
+
+def _signature(kernel: Kernel) -> tuple[tuple[InputSpec, ...], tuple[Param, ...]]:
+    """The inputs and parameters of a kernel, from its annotations and its docstring."""
+    described = _described(inspect.cleandoc(kernel.__doc__ or ""))
+    hints = get_type_hints(kernel, include_extras=True)
+    after_namespace = list(inspect.signature(kernel).parameters.values())[1:]
     inputs = tuple(
         InputSpec(p.name, _input(hints[p.name]), described[p.name])
-        for p in signature
+        for p in after_namespace
         if p.kind is p.POSITIONAL_OR_KEYWORD
     )
     params = tuple(
         Param(p.name, hints[p.name], p.default, described[p.name])
-        for p in signature
+        for p in after_namespace
         if p.kind is p.KEYWORD_ONLY
     )
-    if any(spec.kind.domain.logits for spec in inputs):
-        common = [TEMPERATURE, *common]
-    if any(spec.kind.domain.index for spec in inputs):
-        common = [IGNORE_INDEX, *common]
-    formula = re.search(r"\$\$(.+?)\$\$", doc, re.DOTALL)
-    body = doc.split("\n\nArgs:")[0].split("\n\n", 1)
-    return Loss(
-        name=kernel.__name__,
-        names=names,
-        kind=kernel.__module__.rsplit(".", 1)[-1],
-        inputs=inputs,
-        params=(*params, *common),
-        output="per_sample" if any(spec.kind.core for spec in inputs) else "elementwise",
-        reduces_as=reduces_as,
-        source=source,
-        examples=examples,
-        summary=body[0],
-        formula=" ".join(formula[1].split()) if formula else "",
-        notes=re.sub(r"\$\$.+?\$\$", "", body[1] if body[1:] else "", flags=re.DOTALL).strip(),
-        kernel=kernel,
-    )
+    return inputs, params
+
+
+def _common(inputs: tuple[InputSpec, ...], weighs_classes: bool) -> tuple[Param, ...]:
+    """The parameters that the plan applies, where the inputs give them a meaning."""
+    applies = {
+        IGNORE_INDEX: any(spec.kind.domain.index for spec in inputs),
+        TEMPERATURE: any(spec.kind.domain.logits for spec in inputs),
+        CLASS_WEIGHT: weighs_classes,
+    }
+    return tuple(param for param, does in applies.items() if does)
+
+
+def _formula(doc: str) -> str:
+    found = re.search(r"\$\$(.+?)\$\$", doc, re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _notes(doc: str) -> str:
+    body = doc.partition("\n\nArgs:")[0].partition("\n\n")[2]
+    return re.sub(r"\$\$.+?\$\$", "", body, flags=re.DOTALL).strip()
 
 
 def _input(hint: Any) -> Input:
@@ -234,5 +247,7 @@ def _input(hint: Any) -> Input:
 def _described(doc: str) -> Mapping[str, str]:
     """What the docstring's ``Args`` say of each name."""
     args = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.DOTALL | re.MULTILINE)
-    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", args[1] if args else "", re.M | re.S)
+    entries = re.findall(
+        r"^    (\w+): (.*?)(?=^    \w+: |\Z)", args[1] if args else "", re.M | re.S
+    )
     return MappingProxyType({name: " ".join(text.split()) for name, text in entries})

@@ -11,6 +11,7 @@ Kulisch (2013), doi:10.1515/9783110301793, for the fixed-point accumulator.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -110,7 +111,7 @@ def divide(above: int, below: int) -> float:
 def exact_sum(x: Floats) -> ExactSum:
     """Add up the entries of a one-dimensional float64 array."""
     units, nan, high, low = 0, 0, 0, 0
-    scratch = np.empty((2, min(x.size + _ROWS, _BLOCK)))
+    scratch = _scratch()
     for start in range(0, x.size, _BLOCK):
         block = x[start : start + _BLOCK]
         if not math.isfinite(_size(block)):
@@ -144,9 +145,18 @@ def exact_sums(x: Floats, codes: NDArray[np.int64], groups: int) -> list[ExactSu
         _deposit(units, x[part], codes[part])
     if special is None:
         return [ExactSum(n) for n in units]
-    return [
-        ExactSum(n, *(int(count[g]) for count in special)) for g, n in enumerate(units)
-    ]
+    return [ExactSum(n, *(int(count[g]) for count in special)) for g, n in enumerate(units)]
+
+
+_local = threading.local()
+
+
+def _scratch() -> Floats:
+    """Two blocks of memory for each thread: fresh ones would cost more in page faults than sums."""
+    if not hasattr(_local, "scratch"):
+        _local.scratch = np.empty((2, _BLOCK))
+    found: Floats = _local.scratch
+    return found
 
 
 def _size(x: Floats) -> float:
@@ -170,17 +180,18 @@ def _block_units(x: Floats, scratch: Floats) -> int:
         exponent += scale
         rows = _columns(x)
         high, rest = scratch[:, : rows.size].reshape(2, *rows.shape)
-        for _ in range(2):
+        for again in (True, False):
             sigma = math.ldexp(1.0, exponent + _ROW_BITS)
             np.add(rows, sigma, out=high)
             np.subtract(high, sigma, out=high)
             shift = exponent + _ROW_BITS - 53
             total = int((high.sum(axis=0) * math.ldexp(1.0, -shift)).astype(np.int64).sum())
             units += _shifted(total, shift - scale + UNIT_BITS)
+            # Comparing is cheaper than subtracting, and the second round is nearly always the last.
+            if not again and np.array_equal(rows, high):
+                return units
             rows = np.subtract(rows, high, out=rest)
             exponent = shift
-        if not rows.any():
-            break
         x = rows[rows != 0.0]
         if scale:
             x = np.ldexp(x, -scale)

@@ -36,6 +36,6 @@ def renormalise(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, A
     return {**inputs, "predictions": p / xp.sum(p, axis=-1, keepdims=True)}
 
 
-GUARDS: Mapping[str, Guard] = MappingProxyType({
-    guard.__name__: guard for guard in (clip_epsilon, clip_range, clamp_low, renormalise)
-})
+GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {guard.__name__: guard for guard in (clip_epsilon, clip_range, clamp_low, renormalise)}
+)

@@ -75,8 +75,8 @@ class Part(Protocol):
 class Linear:
     """What every mean over kept entries needs.
 
-    A block gives the sums and counts of kept entries; the counts of all entries and rows are
-    added once a batch.
+    A block of kept entries gives the sums and counts; entries under the mask are added as counts
+    alone, rows and weights once a batch.
 
     Attributes:
         total: Σwℓ.
@@ -104,14 +104,16 @@ class Linear:
 
     @classmethod
     def of(cls, block: Block) -> Self:
-        count = block.losses.size
-        unweighted = block.weights is None
+        count, weights = block.losses.size, block.weights
+        nonzero = count if weights is None else int(np.count_nonzero(weights != 0.0))
         return cls(
             total=exact_sum(block.weighted(block.losses)),
-            weight=ExactSum.of_int(count) if unweighted else exact_sum(block.weights),
+            weight=ExactSum.of_int(count) if weights is None else exact_sum(weights),
             divisor=ZERO if block.divisors is None else exact_sum(block.divisors),
             count=count,
-            nonzero=count if unweighted else int(np.count_nonzero(block.weights)),
+            nonzero=nonzero,
+            entries=count,
+            nonzero_entries=nonzero,
         )
 
     @classmethod
@@ -127,7 +129,7 @@ class Linear:
         if block.divisors is not None:
             divisors = exact_sums_of(block.divisors, codes, groups)
         return [
-            cls(total=t, weight=w, divisor=d, count=n, nonzero=z)
+            cls(t, w, d, count=n, nonzero=z, entries=n, nonzero_entries=z)
             for t, w, d, n, z in zip(totals, weights, divisors, counts, nonzero, strict=True)
         ]
 
@@ -360,7 +362,11 @@ class Histogram:
         if number == 0 or not math.isfinite(edges[0]):
             return float(edges[0])
         # The last bin before infinity has no finite upper edge.
-        return float(edges[0] + (edges[1] - edges[0]) / 2) if math.isfinite(edges[1]) else float(edges[0])
+        return (
+            float(edges[0] + (edges[1] - edges[0]) / 2)
+            if math.isfinite(edges[1])
+            else float(edges[0])
+        )
 
     def __add__(self, other: Self) -> Self:
         bins = dict(self.bins)

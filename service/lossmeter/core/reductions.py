@@ -378,49 +378,51 @@ def _none(parts: Parts, _: Reduction) -> Outcome:
 
 _mean = _mean_over(_mean_divisor)
 
-RULES: Mapping[str, Rule] = MappingProxyType({
-    "none": Rule(_none, (), "wℓ, the shape kept; null where masked", merges=False),
-    "sum": Rule(_sum, (), "Σwℓ"),
-    "mean": Rule(_mean, (), "Σwℓ / n, or Σwℓ / divisor", {"divisor": False}, mean=True),
-    "weighted_mean": Rule(_mean_over(_weight_divisor), (), "Σwℓ / Σw", mean=True),
-    "nonzero_mean": Rule(
-        _mean_over(lambda linear, _: ExactSum.of_int(linear.nonzero)),
-        (),
-        "Σwℓ / #{w ≠ 0}",
-        mean=True,
-    ),
-    "batch_mean": Rule(
-        _mean_over(lambda linear, _: ExactSum.of_int(linear.rows)),
-        (),
-        "Σwℓ / N, the size of axis 0",
-        mean=True,
-    ),
-    "keras2": Rule(_keras2, (), "the masked objective of Keras 0.3 to 2.2", mean=True),
-    "rms": Rule(_rms, (Moments,), "√(Σwℓ² / Σw)", mean=True),
-    "min": Rule(_extreme(Least), (Least,), "the least loss value, and its sample's index"),
-    "max": Rule(_extreme(Greatest), (Greatest,), "the greatest, and its sample's index"),
-    "median": Rule(_quantile, (Values,), "the weighted quantile at 0.5"),
-    "quantile": Rule(
-        _quantile, (Values,), "the weighted quantile, averaged inverted CDF", {"q": True}
-    ),
-    "variance": Rule(
-        _variance,
-        (Moments,),
-        "Σw(ℓ − μ)² / (Σw − ddof·Σw²/Σw)",
-        {"ddof": False},
-    ),
-    "std": Rule(_std, (Moments,), "the square root of variance", {"ddof": False}),
-    "logsumexp": Rule(_logsumexp, (Exponentials,), "ln Σw·e^ℓ"),
-    "geometric_mean": Rule(_geometric_mean, (Logarithms,), "exp(Σw·ln ℓ / Σw)"),
-    "harmonic_mean": Rule(_harmonic_mean, (Reciprocals,), "Σw / Σ(w/ℓ)"),
-    "exp_mean": Rule(_exp_mean, (), "exp(Σwℓ / Σw), perplexity"),
-    "cvar": Rule(
-        _cvar, (Values,), "mean of the worst alpha share", {"alpha": True}, merges=False
-    ),
-    "macro_mean": Rule(
-        _macro_mean, (), "mean over the groups of `by` of their means", {"by": True}, mean=True
-    ),
-})
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "none": Rule(_none, (), "wℓ, the shape kept; null where masked", merges=False),
+        "sum": Rule(_sum, (), "Σwℓ"),
+        "mean": Rule(_mean, (), "Σwℓ / n, or Σwℓ / divisor", {"divisor": False}, mean=True),
+        "weighted_mean": Rule(_mean_over(_weight_divisor), (), "Σwℓ / Σw", mean=True),
+        "nonzero_mean": Rule(
+            _mean_over(lambda linear, _: ExactSum.of_int(linear.nonzero)),
+            (),
+            "Σwℓ / #{w ≠ 0}",
+            mean=True,
+        ),
+        "batch_mean": Rule(
+            _mean_over(lambda linear, _: ExactSum.of_int(linear.rows)),
+            (),
+            "Σwℓ / N, the size of axis 0",
+            mean=True,
+        ),
+        "keras2": Rule(_keras2, (), "the masked objective of Keras 0.3 to 2.2", mean=True),
+        "rms": Rule(_rms, (Moments,), "√(Σwℓ² / Σw)", mean=True),
+        "min": Rule(_extreme(Least), (Least,), "the least loss value, and its sample's index"),
+        "max": Rule(_extreme(Greatest), (Greatest,), "the greatest, and its sample's index"),
+        "median": Rule(_quantile, (Values,), "the weighted quantile at 0.5"),
+        "quantile": Rule(
+            _quantile, (Values,), "the weighted quantile, averaged inverted CDF", {"q": True}
+        ),
+        "variance": Rule(
+            _variance,
+            (Moments,),
+            "Σw(ℓ − μ)² / (Σw − ddof·Σw²/Σw)",
+            {"ddof": False},
+        ),
+        "std": Rule(_std, (Moments,), "the square root of variance", {"ddof": False}),
+        "logsumexp": Rule(_logsumexp, (Exponentials,), "ln Σw·e^ℓ"),
+        "geometric_mean": Rule(_geometric_mean, (Logarithms,), "exp(Σw·ln ℓ / Σw)"),
+        "harmonic_mean": Rule(_harmonic_mean, (Reciprocals,), "Σw / Σ(w/ℓ)"),
+        "exp_mean": Rule(_exp_mean, (), "exp(Σwℓ / Σw), perplexity"),
+        "cvar": Rule(
+            _cvar, (Values,), "mean of the worst alpha share", {"alpha": True}, merges=False
+        ),
+        "macro_mean": Rule(
+            _macro_mean, (), "mean over the groups of `by` of their means", {"by": True}, mean=True
+        ),
+    }
+)
 
 # What a state holds when it is asked for without names: every sum, so that each reduction that
 # is finished from sums can be asked of it later.
@@ -447,4 +449,3 @@ def finish_macro(outcomes: list[Outcome]) -> Outcome:
 def mergeable_parts(reduction: Reduction) -> tuple[type[Part], ...]:
     """The parts that a stream or a state keeps for a reduction: sums in place of values."""
     return tuple(Histogram if part is Values else part for part in reduction.rule.parts)
-

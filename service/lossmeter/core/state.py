@@ -35,6 +35,16 @@ class Specification:
     axis: str
     profile: str
 
+    @property
+    def backend(self) -> str:
+        """What computed the loss values, first in the profile."""
+        return self.profile.partition("-")[0]
+
+    @property
+    def device(self) -> str:
+        """Where it did, last in the profile."""
+        return self.profile.rpartition("/")[2]
+
     def hash(self) -> bytes:
         """SHA-256 over the fields, each length-prefixed."""
         digest = hashlib.sha256()

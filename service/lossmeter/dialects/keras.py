@@ -5,6 +5,7 @@ right after squeezing or adding one axis. A mean divides by the number of kept v
 of nothing is 0.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -52,24 +53,27 @@ def zero_one_if_all_are(targets: Array) -> Array:
 KERAS = Dialect(
     name="keras",
     version="3.15.1",
-    words=MappingProxyType({
-        "none": Reduction("none"),
-        "sum": Reduction("sum"),
-        "mean": Reduction("mean"),
-        "sum_over_batch_size": Reduction("mean"),
-        "mean_with_sample_weight": Reduction("weighted_mean", own_weights=True),
-    }),
+    words=MappingProxyType(
+        {
+            "none": Reduction("none"),
+            "sum": Reduction("sum"),
+            "mean": Reduction("mean"),
+            "sum_over_batch_size": Reduction("mean"),
+            "mean_with_sample_weight": Reduction("weighted_mean", own_weights=True),
+        }
+    ),
     empty=0.0,
     align=align_like_keras,
     masked=0.0,
     squeezes=True,
 )
 
+Keywords = Mapping[str, str | Rule]
 EPSILON = 1e-7
 CLIP = ("clip_epsilon", EPSILON)
 RENORMALISE = ("renormalise", None)
-SMOOTHED = {"from_logits": Rule.SWITCH, "label_smoothing": "label_smoothing"}
-SPARSE = {
+SMOOTHED: Keywords = {"from_logits": Rule.SWITCH, "label_smoothing": "label_smoothing"}
+SPARSE: Keywords = {
     "from_logits": Rule.SWITCH,
     "ignore_class": "ignore_index",
     "axis": Rule.CLASS_AXIS,
@@ -106,9 +110,7 @@ _elementwise(
     guards=(("clamp_low", EPSILON),),
 )
 # Keras takes any delta, also a negative one.
-_elementwise(
-    "Huber", "huber", "huber", keywords={"delta": "delta"}, annotations={"delta": float}
-)
+_elementwise("Huber", "huber", "huber", keywords={"delta": "delta"}, annotations={"delta": float})
 # The constant is ln 2 rounded to float32, whatever the dtype.
 _elementwise("LogCosh", "log_cosh", "log_cosh", fixed={"ln2": 0.6931471824645996})
 _elementwise(

@@ -17,11 +17,13 @@ from lossmeter.dialects.symbols import Dialect, Rule, Variant, declare_symbols, 
 TORCH = Dialect(
     name="torch",
     version="2.13.0",
-    words=MappingProxyType({
-        "none": Reduction("none"),
-        "sum": Reduction("sum"),
-        "mean": Reduction("mean", own_divisor=True),
-    }),
+    words=MappingProxyType(
+        {
+            "none": Reduction("none"),
+            "sum": Reduction("sum"),
+            "mean": Reduction("mean", own_divisor=True),
+        }
+    ),
     empty=math.nan,
     masked=0.0,
 )

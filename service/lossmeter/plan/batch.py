@@ -54,14 +54,12 @@ class Groups:
     Attributes:
         keys: The groups.
         codes: Position of each entry's group in ``keys``, broadcast to the loss values' shape.
-        entries: Number of entries of each group.
         rows: Number of samples of each group.
         shape: Shape of the answer where axes are kept.
     """
 
     keys: list[Key]
     codes: Array | None
-    entries: list[int]
     rows: list[int]
     shape: tuple[int, ...] = ()
 
@@ -108,9 +106,7 @@ class Batch:
 
     def blocks(self) -> Iterator[tuple[slice, ...]]:
         """Indices that cut the loss values into runs of about 32,768 numbers, in C order."""
-        per_value = max(
-            (prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1
-        )
+        per_value = max((prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1)
         return _runs(self.shape, max(1, BLOCK // max(1, per_value)))
 
 
@@ -196,15 +192,17 @@ def _check_names(
     wanted = [*names, *([by] if by else [])]
     for name in wanted:
         if name not in arrays:
-            raise MissingInput(
-                f"{plan.symbol.name} needs the input {name}", field=f"inputs.{name}"
-            )
+            raise MissingInput(f"{plan.symbol.name} needs the input {name}", field=f"inputs.{name}")
     for name in arrays:
         if name not in (*wanted, "sample_weight", "mask"):
             raise UnknownInput(
                 f"{plan.symbol.name} takes {', '.join(names)}, sample_weight and mask"
-                + ("" if by else "; a group input is named by the reduction, as in "
-                   '{"name": "mean", "by": "country"}'),
+                + (
+                    ""
+                    if by
+                    else "; a group input is named by the reduction, as in "
+                    '{"name": "mean", "by": "country"}'
+                ),
                 field=f"inputs.{name}",
             )
 
@@ -240,9 +238,7 @@ def _dtype(
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def _squeezed(
-    plan: Plan, candidate: Candidate, arrays: dict[str, Array]
-) -> dict[str, Array]:
+def _squeezed(plan: Plan, candidate: Candidate, arrays: dict[str, Array]) -> dict[str, Array]:
     """Keras's way with a last axis of 1 that the other array lacks."""
     if not plan.symbol.dialect.squeezes or set(arrays) != {"predictions", "targets"}:
         return arrays
@@ -265,8 +261,7 @@ def _class_axis_last(candidate: Candidate, arrays: dict[str, Array]) -> dict[str
     specs = {spec.name: spec for spec in candidate.variant.loss.inputs}
     inner = candidate.program.inner_mean
     return {
-        name: _moved(x, axis) if inner or specs[name].kind.core else x
-        for name, x in arrays.items()
+        name: _moved(x, axis) if inner or specs[name].kind.core else x for name, x in arrays.items()
     }
 
 
@@ -286,7 +281,7 @@ def _shaped(
     """The loss values' shape, the sizes of the loss's own axes, and arrays that agree on both."""
     sizes: dict[str, int] = {}
     shape: tuple[int, ...] | None = None
-    shaped = {}
+    shaped: dict[str, Array] = {}
     for spec in specs:
         x = arrays[spec.name]
         core = (*spec.kind.core, *(("mean",) if candidate.program.inner_mean else ()))
@@ -302,7 +297,9 @@ def _shaped(
             x = _spread(x, next(iter(shaped.values())).shape, spec.name)
         lead, own = x.shape[: x.ndim - len(core)], x.shape[x.ndim - len(core) :]
         shape = lead if shape is None else shape
-        same = lead == shape and all(sizes.setdefault(c, n) == n for c, n in zip(core, own, strict=True))
+        same = lead == shape and all(
+            sizes.setdefault(c, n) == n for c, n in zip(core, own, strict=True)
+        )
         if not same:
             raise _mismatch(spec, specs, arrays)
         shaped[spec.name] = x
@@ -337,9 +334,7 @@ def _grown(
     shape: tuple[int, ...], arrays: dict[str, Array], weights: Array | None, mask: Array | None
 ) -> tuple[tuple[int, ...], dict[str, Array], Array | None, Array | None]:
     """Keras lets weights be larger than the loss values, which are then repeated."""
-    grown = np.broadcast_shapes(
-        *(x.shape for x in (weights, mask) if x is not None), shape
-    )
+    grown = np.broadcast_shapes(*(x.shape for x in (weights, mask) if x is not None), shape)
     if grown == shape:
         return shape, arrays, weights, mask
     more = (1,) * (len(grown) - len(shape))
@@ -397,25 +392,21 @@ def _constants(candidate: Candidate, classes: int) -> dict[str, Array]:
 
 
 def _groups(plan: Plan, shape: tuple[int, ...], labels: Array | None) -> Groups:
-    entries, rows = prod(shape), shape[0] if shape else 1
+    rows = shape[0] if shape else 1
     if labels is not None:
         return _by_label(labels, shape, plan.reduction.by or "")
     if not plan.reduction.axis:
-        return Groups([None], None, [entries], [rows])
+        return Groups([None], None, [rows])
     axes = _axes(plan.reduction.axis, len(shape))
     kept = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     cells = prod(kept)
     if cells == 1 and not kept:
-        return Groups([None], None, [entries], [rows])
-    places = np.arange(cells).reshape(
-        [1 if axis in axes else n for axis, n in enumerate(shape)]
-    )
-    per_cell = entries // cells if cells else 0
+        return Groups([None], None, [rows])
+    places = np.arange(cells).reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
     per_rows = rows if 0 in axes else 1
     return Groups(
         list(range(cells)),
         np.broadcast_to(places, shape),
-        [per_cell] * cells,
         [per_rows] * cells,
         kept,
     )
@@ -433,9 +424,7 @@ def _axes(axes: tuple[int, ...], rank: int) -> set[int]:
 
 def _by_label(labels: Array, shape: tuple[int, ...], name: str) -> Groups:
     if labels.dtype.kind not in "biuUS":
-        raise DtypeUnsupported(
-            "a group input holds strings or integers", field=f"inputs.{name}"
-        )
+        raise DtypeUnsupported("a group input holds strings or integers", field=f"inputs.{name}")
     if not shape or labels.shape != shape[:1]:
         raise ShapeMismatch(
             f"{name} has shape {list(labels.shape)}; it needs one label for each of the "
@@ -444,11 +433,9 @@ def _by_label(labels: Array, shape: tuple[int, ...], name: str) -> Groups:
         )
     present, codes = np.unique(labels, return_inverse=True)
     rows: Ints = np.bincount(codes, minlength=present.size)
-    inner = prod(shape[1:])
     places = codes.reshape(shape[0], *(1 for _ in shape[1:]))
     return Groups(
         [str(label) for label in present.tolist()],
         np.broadcast_to(places, shape),
-        (rows * inner).tolist(),
         rows.tolist(),
     )

@@ -44,9 +44,7 @@ def _given(asked: ClassWeight, classes: int) -> Array:
             )
         return np.asarray(asked, dtype=np.float64)
     if not isinstance(asked, dict):
-        raise ParameterInvalid(
-            'class_weight must be a list, a mapping or "balanced"', field=FIELD
-        )
+        raise ParameterInvalid('class_weight must be a list, a mapping or "balanced"', field=FIELD)
     table = np.ones(classes)
     for name, weight in asked.items():
         if not (name.isdecimal() and int(name) < classes):

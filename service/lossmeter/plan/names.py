@@ -3,9 +3,9 @@
 from rapidfuzz import process
 from rapidfuzz.fuzz import WRatio
 
-from lossmeter import dialects as dialects
 from lossmeter.core.declare import NAMES, REGISTRY
-from lossmeter.dialects.symbols import SYMBOLS, Symbol, canonical
+from lossmeter.dialects import SYMBOLS
+from lossmeter.dialects.symbols import Symbol, canonical
 from lossmeter.errors import LossNotFound
 
 SIMILAR = 70.0

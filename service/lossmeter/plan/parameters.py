@@ -80,4 +80,3 @@ def read_params(
             ) from None
         raise ParameterInvalid(found["msg"], field=f"{field}.{name}") from None
     return {keyword: getattr(read, keyword) for keyword in symbol.variants[index].keywords}
-

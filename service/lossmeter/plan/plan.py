@@ -106,8 +106,7 @@ def _cached(loss: str, params: bytes, reduction: str | None, field: str) -> Plan
 def _prepare(loss: str, params: Mapping[str, Any], asked: str | None, field: str) -> Plan:
     symbol = symbol_named(loss, f"{field}loss")
     candidates = tuple(
-        _candidate(symbol, index, params, f"{field}params")
-        for index in _chosen(symbol, params)
+        _candidate(symbol, index, params, f"{field}params") for index in _chosen(symbol, params)
     )
     body = None
     if asked is not None:
@@ -120,7 +119,8 @@ def _chosen(symbol: Symbol, params: Mapping[str, Any]) -> list[int]:
     """The variants that the switching keyword leaves."""
     indices = range(len(symbol.variants))
     chosen = [
-        i for i in indices
+        i
+        for i in indices
         if (when := symbol.variants[i].when) is None or params.get(when[0], False) is when[1]
     ]
     # A switch that is no boolean chooses nothing; the first variant's model says so.
@@ -187,7 +187,9 @@ def _array(numbers: Any, field: str) -> Array | None:
     try:
         return np.asarray(numbers, dtype=np.float64)
     except (ValueError, TypeError):
-        raise ParameterInvalid("must be numbers in nested lists of equal length", field=field) from None
+        raise ParameterInvalid(
+            "must be numbers in nested lists of equal length", field=field
+        ) from None
 
 
 def read_reduction(body: ReductionBody | None, symbol: Symbol, field: str) -> Reduction:
@@ -217,11 +219,22 @@ def _unknown(name: str, words: Mapping[str, Reduction], field: str) -> UnknownRe
 
 
 def _with_settings(reduction: Reduction, body: ReductionBody, field: str) -> Reduction:
-    options = {**reduction.rule.options, "axis": False, "by": reduction.rule.options.get("by")}
     given = {k: v for k, v in body.model_dump(exclude_none=True).items() if k != "name"}
+    _check_settings(reduction, given, field)
+    axis = given.pop("axis", None)
+    if axis is not None:
+        given["axis"] = tuple(axis) if isinstance(axis, list) else (axis,)
+    if "divisor" in given:
+        given["own_divisor"] = False
+    return replace(reduction, **given)
+
+
+def _check_settings(reduction: Reduction, given: Mapping[str, Any], field: str) -> None:
+    options = reduction.rule.options
+    grouping = {"none": (), "macro_mean": ("by",)}.get(reduction.name, ("axis", "by"))
     for name in given:
-        if name not in options or (reduction.name == "none"):
-            takes = ", ".join(reduction.rule.options) or "only axis and by"
+        if name not in (*options, *grouping):
+            takes = ", ".join(dict.fromkeys((*options, *grouping))) or "no settings"
             raise ParameterInvalid(
                 f"{reduction.name} takes no {name}; it takes {takes}", field=f"{field}.{name}"
             )
@@ -230,13 +243,5 @@ def _with_settings(reduction: Reduction, body: ReductionBody, field: str) -> Red
             raise ParameterInvalid(f"{reduction.name} needs {name}", field=f"{field}.{name}")
     if "axis" in given and "by" in given:
         raise ParameterInvalid("give axis or by, not both", field=f"{field}.axis")
-    if reduction.name == "macro_mean" and "axis" in given:
-        raise ParameterInvalid("macro_mean takes no axis", field=f"{field}.axis")
-    axis = given.pop("axis", None)
-    if axis is not None:
-        given["axis"] = tuple(axis) if isinstance(axis, list) else (axis,)
-        if not given["axis"]:
-            raise ParameterInvalid("name at least one axis", field=f"{field}.axis")
-    if "divisor" in given:
-        given["own_divisor"] = False
-    return replace(reduction, **given)
+    if given.get("axis") == []:
+        raise ParameterInvalid("name at least one axis", field=f"{field}.axis")

@@ -36,9 +36,7 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     return replace(plan, candidates=candidates)
 
 
-def _grouped(
-    reduction: str | ReductionBody, by: str, axis: list[int] | None
-) -> ReductionBody:
+def _grouped(reduction: str | ReductionBody, by: str, axis: list[int] | None) -> ReductionBody:
     body = ReductionBody(name=reduction) if isinstance(reduction, str) else reduction
     asked_axis = [body.axis] if isinstance(body.axis, int) else body.axis
     if (body.by or by) != by or (asked_axis is not None and sorted(asked_axis) != (axis or [])):

@@ -69,20 +69,22 @@ def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Te
     if not isinstance(inputs, dict):
         raise MalformedRequest("inputs must be an object of tensors", field="inputs")
     labels = group_inputs(spec)
-    arrays = {name: tensor(value, f"inputs.{name}", name in labels) for name, value in inputs.items()}
+    arrays = {
+        name: tensor(value, f"inputs.{name}", name in labels) for name, value in inputs.items()
+    }
     plain = frozenset(name for name, value in inputs.items() if not isinstance(value, dict))
     return spec, Tensors(arrays, plain)
 
 
 def group_inputs(spec: EvaluateSpec) -> frozenset[str]:
     """The tensors that name groups, so that strings in them are labels."""
-    names = set()
-    for one in (spec, *(spec.losses or {}).values()):
+    names: set[str | None] = set()
+    if isinstance(spec.reduction, ReductionBody):
+        names.add(spec.reduction.by)
+    for one in (spec.losses or {}).values():
         if isinstance(one.reduction, ReductionBody) and one.reduction.by is not None:
-            by = one.reduction.by
-            renames = {} if isinstance(one, EvaluateSpec) else one.inputs
-            names.add(renames.get(by, by))
-    return frozenset(names)
+            names.add(one.inputs.get(one.reduction.by, one.reduction.by))
+    return frozenset(name for name in names if name is not None)
 
 
 def read_merge(body: bytes | bytearray | memoryview) -> tuple[list[State], MergeSpec]:
@@ -121,9 +123,7 @@ def tensor(value: Any, field: str, labels: bool = False) -> Array:
 def _typed(value: Json, field: str, labels: bool) -> Array:
     unknown = value.keys() - {"dtype", "data", "shape", "base64"}
     if unknown:
-        raise UnknownField(
-            "a tensor has dtype and data, or dtype, shape and base64", field=field
-        )
+        raise UnknownField("a tensor has dtype and data, or dtype, shape and base64", field=field)
     dtype = value.get("dtype")
     if not isinstance(dtype, str) or dtype not in NAMES:
         raise DtypeUnsupported(f"dtype must be one of {', '.join(NAMES)}", field=f"{field}.dtype")
@@ -131,7 +131,9 @@ def _typed(value: Json, field: str, labels: bool) -> Array:
         return _cast(_nested(value["data"], f"{field}.data", labels), dtype, f"{field}.data")
     shape, text = value.get("shape"), value.get("base64")
     if not isinstance(text, str) or "data" in value:
-        raise MalformedRequest("a tensor has dtype and data, or dtype, shape and base64", field=field)
+        raise MalformedRequest(
+            "a tensor has dtype and data, or dtype, shape and base64", field=field
+        )
     if not isinstance(shape, list) or not all(type(n) is int for n in shape):
         raise MalformedRequest("shape must be a list of whole numbers", field=f"{field}.shape")
     return from_bytes(dtype, shape, _base64(text, f"{field}.base64"), field)
@@ -153,7 +155,9 @@ def _nested(value: Any, field: str, labels: bool) -> Array:
     try:
         x = np.array(value)
     except ValueError:
-        raise ShapeMismatch("lists are ragged: all of an axis must be equally long", field=field) from None
+        raise ShapeMismatch(
+            "lists are ragged: all of an axis must be equally long", field=field
+        ) from None
     if x.dtype.kind == "U":
         return x if labels else _with_names(value, field)
     if x.dtype.kind not in "biuf":
@@ -224,32 +228,22 @@ def answer_body(answer: Answer | Answers) -> bytes:
 def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
     """An answer as the object that JSON carries."""
     if isinstance(answer, Answers):
-        fields: dict[str, Any] = {
-            "results": {name: answer_fields(one) for name, one in answer.results.items()}
-        }
-        if answer.total is not None:
-            fields["total"] = number(answer.total)
-        return fields | ({"skipped": list(answer.skipped)} if answer.skipped else {})
-    fields = {
+        results = {name: answer_fields(one) for name, one in answer.results.items()}
+        skipped = {"skipped": list(answer.skipped)} if answer.skipped else {}
+        return {"results": results, **_present(answer, "total"), **skipped}
+    fields: dict[str, Any] = {
         "value": _value(answer),
         "loss": answer.loss,
         "reduction": answer.reduction,
         "count": answer.count,
         "weight": number(answer.weight),
+        **_present(answer, "denominator"),
     }
-    if answer.denominator is not None:
-        fields["denominator"] = number(answer.denominator)
     fields |= {"backend": answer.backend, "device": answer.device, "dtype": answer.dtype}
-    for name in ("index", "batch_id", "relative_error", "omitted"):
-        if (value := getattr(answer, name)) is not None:
-            fields[name] = value
+    fields |= _present(answer, "index", "batch_id", "relative_error", "omitted")
     if answer.groups is not None:
         fields["groups"] = {
-            label: {
-                name: number(value)
-                for name in ("count", "weight", "denominator")
-                if (value := getattr(group, name)) is not None
-            }
+            label: _present(group, "count", "weight", "denominator")
             for label, group in answer.groups.items()
         }
     if answer.state is not None:
@@ -258,6 +252,16 @@ def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
     if answer.warnings:
         fields["warnings"] = list(answer.warnings)
     return fields
+
+
+def _present(source: object, *names: str) -> dict[str, Any]:
+    """The fields that have a value."""
+    values = {name: getattr(source, name) for name in names}
+    return {
+        name: number(value) if isinstance(value, float) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _value(answer: Answer) -> Any:

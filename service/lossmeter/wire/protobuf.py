@@ -159,11 +159,14 @@ def _values(answer: Answer) -> Array:
 
 def _groups(answer: Answer, values: Mapping[str, float]) -> Iterator[tuple[str, pb.Group]]:
     for label, group in (answer.groups or {}).items():
-        yield label, pb.Group(
-            value=values[label],
-            count=group.count,
-            weight=group.weight,
-            denominator=group.denominator,
+        yield (
+            label,
+            pb.Group(
+                value=values[label],
+                count=group.count,
+                weight=group.weight,
+                denominator=group.denominator,
+            ),
         )
 
 

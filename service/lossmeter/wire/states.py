@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -60,50 +62,72 @@ def _spec_fields(spec: Specification) -> dict[str, str]:
     return {name: getattr(spec, name) for name in Specification.__slots__}
 
 
-def _cell(key: Key, parts: dict[str, Part]) -> pb.Cell:
+def _cell(key: Key, parts: Mapping[str, Part]) -> pb.Cell:
     cell = pb.Cell()
     if isinstance(key, str):
         cell.label = key
     elif key is not None:
         cell.position = key
-    for part in parts.values():
-        _write(part, cell)
+    for name, part in parts.items():
+        getattr(cell, name).CopyFrom(CODECS[name].write(part))
     return cell
 
 
-def _write(part: Part, cell: pb.Cell) -> None:
-    if isinstance(part, Linear):
-        cell.linear.CopyFrom(
-            pb.Linear(
-                **{name: _sum(getattr(part, name)) for name in ("total", "weight", "divisor")},
-                **{name: getattr(part, name) for name in COUNTS},
-            )
-        )
-    elif isinstance(part, Moments):
-        first, second, squared = part.first, part.second, part.squared_weight
-        cell.moments.CopyFrom(
-            pb.Moments(first=_sum(first), second=_sum(second), squared_weight=_sum(squared))
-        )
-    elif isinstance(part, Logarithms):
-        cell.logarithms.CopyFrom(_sum(part.total))
-    elif isinstance(part, Reciprocals):
-        cell.reciprocals.CopyFrom(_sum(part.total))
-    elif isinstance(part, Exponentials):
-        cell.exponentials.CopyFrom(
-            pb.Exponentials(
-                bands=[
-                    pb.Exponentials.Band(number=number, total=_sum(total))
-                    for number, total in sorted(part.bands.items())
-                ]
-            )
-        )
-    elif isinstance(part, Extreme):
-        extreme = pb.Extreme(value=part.value, batch_id=part.batch_id, row=part.row)
-        (cell.least if isinstance(part, Least) else cell.greatest).CopyFrom(extreme)
-    elif isinstance(part, Histogram):
-        numbers = sorted(part.bins)
-        weights = [_sum(ExactSum(part.bins[n])) for n in numbers]
-        cell.histogram.CopyFrom(pb.Histogram(numbers=numbers, weights=weights, nan=part.nan))
+def _linear(part: Linear) -> pb.Linear:
+    counts = {name: getattr(part, name) for name in COUNTS}
+    total, weight, divisor = map(_sum, (part.total, part.weight, part.divisor))
+    return pb.Linear(total=total, weight=weight, divisor=divisor, **counts)
+
+
+def _read_linear(message: pb.Linear) -> Linear:
+    total, weight, divisor = map(_read_sum, (message.total, message.weight, message.divisor))
+    return Linear(total, weight, divisor, *(getattr(message, name) for name in COUNTS))
+
+
+def _moments(part: Moments) -> pb.Moments:
+    first, second, squared = map(_sum, (part.first, part.second, part.squared_weight))
+    return pb.Moments(first=first, second=second, squared_weight=squared)
+
+
+def _read_moments(message: pb.Moments) -> Moments:
+    return Moments(*map(_read_sum, (message.first, message.second, message.squared_weight)))
+
+
+def _exponentials(part: Exponentials) -> pb.Exponentials:
+    bands = [
+        pb.Exponentials.Band(number=number, total=_sum(total))
+        for number, total in sorted(part.bands.items())
+    ]
+    return pb.Exponentials(bands=bands)
+
+
+def _read_exponentials(message: pb.Exponentials) -> Exponentials:
+    if len(message.bands) > Exponentials.KEPT:
+        raise ValueError("more bands than are kept")
+    return Exponentials({band.number: _read_sum(band.total) for band in message.bands})
+
+
+def _extreme(part: Extreme) -> pb.Extreme:
+    return pb.Extreme(value=part.value, batch_id=part.batch_id, row=part.row)
+
+
+def _reader_of_extreme(kind: type[Extreme]) -> Callable[[pb.Extreme], Extreme]:
+    def read(message: pb.Extreme) -> Extreme:
+        value = message.value if message.HasField("value") else None
+        return kind(value, message.batch_id, message.row)
+
+    return read
+
+
+def _histogram(part: Histogram) -> pb.Histogram:
+    numbers = sorted(part.bins)
+    weights = [_sum(ExactSum(part.bins[number])) for number in numbers]
+    return pb.Histogram(numbers=numbers, weights=weights, nan=part.nan)
+
+
+def _read_histogram(message: pb.Histogram) -> Histogram:
+    weights = [_read_sum(weight).units for weight in message.weights]
+    return Histogram(dict(zip(message.numbers, weights, strict=True)), message.nan)
 
 
 def _sum(total: ExactSum) -> pb.ExactSum:
@@ -186,32 +210,11 @@ def _key(cell: pb.Cell) -> Key:
 
 
 def _parts(cell: pb.Cell) -> dict[str, Part]:
-    parts: list[Part] = []
-    if cell.HasField("linear"):
-        sums = [_read_sum(getattr(cell.linear, n)) for n in ("total", "weight", "divisor")]
-        parts.append(Linear(*sums, *(getattr(cell.linear, name) for name in COUNTS)))
-    if cell.HasField("moments"):
-        m = cell.moments
-        parts.append(Moments(*map(_read_sum, (m.first, m.second, m.squared_weight))))
-    if cell.HasField("logarithms"):
-        parts.append(Logarithms(_read_sum(cell.logarithms)))
-    if cell.HasField("reciprocals"):
-        parts.append(Reciprocals(_read_sum(cell.reciprocals)))
-    if cell.HasField("exponentials"):
-        bands = {band.number: _read_sum(band.total) for band in cell.exponentials.bands}
-        if len(bands) > Exponentials.KEPT:
-            raise ValueError("more bands than are kept")
-        parts.append(Exponentials(bands))
-    for kind in (Least, Greatest):
-        if cell.HasField(kind.key):  # type: ignore[arg-type]  # a part's key is its field's name
-            extreme = getattr(cell, kind.key)
-            value = extreme.value if extreme.HasField("value") else None
-            parts.append(kind(value, extreme.batch_id, extreme.row))
-    if cell.HasField("histogram"):
-        h = cell.histogram
-        weights = [_read_sum(weight).units for weight in h.weights]
-        parts.append(Histogram(dict(zip(h.numbers, weights, strict=True)), h.nan))
-    return {part.key: part for part in parts}
+    return {
+        name: codec.read(getattr(cell, name))
+        for name, codec in CODECS.items()
+        if cell.HasField(name)  # type: ignore[arg-type]  # a part's key is its field's name
+    }
 
 
 def _read_sum(message: pb.ExactSum) -> ExactSum:
@@ -224,3 +227,20 @@ def _read_sum(message: pb.ExactSum) -> ExactSum:
     )
 
 
+class Codec(NamedTuple):
+    """A part as a message, and back."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Part]
+
+
+CODECS: Mapping[str, Codec] = {
+    Linear.key: Codec(_linear, _read_linear),
+    Moments.key: Codec(_moments, _read_moments),
+    Logarithms.key: Codec(lambda part: _sum(part.total), lambda m: Logarithms(_read_sum(m))),
+    Reciprocals.key: Codec(lambda part: _sum(part.total), lambda m: Reciprocals(_read_sum(m))),
+    Exponentials.key: Codec(_exponentials, _read_exponentials),
+    Least.key: Codec(_extreme, _reader_of_extreme(Least)),
+    Greatest.key: Codec(_extreme, _reader_of_extreme(Greatest)),
+    Histogram.key: Codec(_histogram, _read_histogram),
+}

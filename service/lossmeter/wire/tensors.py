@@ -23,9 +23,7 @@ MOST_AXES = 32
 MOST_ELEMENTS = 2**62
 
 
-def from_bytes(
-    dtype: str, shape: Sequence[int], data: bytes | memoryview, field: str
-) -> Array:
+def from_bytes(dtype: str, shape: Sequence[int], data: bytes | memoryview, field: str) -> Array:
     """A view of little-endian, row-major bytes as an array; nothing is copied where none need be.
 
     Raises:
@@ -93,9 +91,7 @@ def _strings(data: bytes, count: int, field: str) -> Array:
             "strings are UTF-8, each after its length as a little-endian uint32", field=field
         ) from None
     if len(found) != count:
-        raise ShapeMismatch(
-            f"the shape has {count} elements, the data {len(found)}", field=field
-        )
+        raise ShapeMismatch(f"the shape has {count} elements, the data {len(found)}", field=field)
     return np.asarray(found, dtype=str) if found else np.zeros(0, dtype="U1")
 
 

@@ -1,6 +1,7 @@
 """Exact sums against fractions, above all where float64 runs out of digits or of range."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from random import Random
 
@@ -42,14 +43,14 @@ def _below(exponent: int, n: int) -> Floats:
 
 
 RNG = np.random.default_rng(0)
-EVERY_EXPONENT = np.ldexp(RNG.uniform(-1, 1, 2098), np.arange(-1074, 1024))
+EVERY_EXPONENT: Floats = np.ldexp(RNG.uniform(-1, 1, 2098), np.arange(-1074, 1024))
 CASES: dict[str, Floats] = {
     "nothing": np.zeros(0),
     "zeros of both signs": np.array([0.0, -0.0]),
     "one number": np.array([math.pi]),
     "ordinary losses": RNG.exponential(size=70_000),
     "1e300 with 1e-300": np.array([1e300, 1e-300, -1e300]),
-    "subnormals alone": np.arange(1, 2000) * LEAST,
+    "subnormals alone": np.arange(1.0, 2000.0) * LEAST,
     "the least float, once in each sign but one": np.array([LEAST, -LEAST, LEAST]),
     "subnormals with normals": np.array([LEAST, 1.0, TINY, -1.0, 3 * LEAST]),
     "every exponent": EVERY_EXPONENT,
@@ -67,7 +68,9 @@ CASES: dict[str, Floats] = {
     "greatest and least": np.array([LARGEST, LEAST, -LARGEST, -TINY]),
 }
 CONSTANTS = [
-    pytest.param(sign * _below(exponent, n), id=f"{n} floats just below {sign:+.0f} times 2^{exponent}")
+    pytest.param(
+        sign * _below(exponent, n), id=f"{n} floats just below {sign:+.0f} times 2^{exponent}"
+    )
     for exponent in (-1020, -901, -900, -899, 0, 1, 944, 945, 960, 961, 1024)
     for sign in (1.0, -1.0)
     for n in (BLOCK, BLOCK + 1)
@@ -88,6 +91,12 @@ def test_shuffled_pieces_merge_to_the_same_object(x: Floats) -> None:
     shuffled = np.random.default_rng(1).permutation(x)
     for ends in ([0], [1, 2, 3], [x.size // 3, x.size // 2]):
         assert sum(map(exact_sum, np.split(shuffled, ends)), start=ZERO) == exact_sum(x)
+
+
+def test_threads_sum_apart() -> None:
+    pieces = np.split(np.random.default_rng(4).normal(size=64 * BLOCK), 64)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(exact_sum, pieces)) == [exact_sum(x) for x in pieces]
 
 
 @pytest.mark.parametrize("groups", [1, 3, 5_000], ids="in {} groups".format)

@@ -142,9 +142,7 @@ def mean_absolute_percentage_error(
         Example({"predictions": 3.0, "targets": 3.0}, 0.0),
     ],
 )
-def squared_log_error(
-    xp: Namespace, predictions: AboveMinusOne, targets: AboveMinusOne
-) -> Array:
+def squared_log_error(xp: Namespace, predictions: AboveMinusOne, targets: AboveMinusOne) -> Array:
     r"""Square of the error of the logarithms, for values that span orders of magnitude.
 
     $$ \ell = \left(\ln(1 + p) - \ln(1 + y)\right)^2 $$
@@ -341,9 +339,7 @@ def poisson_nll(
     source="Nix and Weigend (1994); doi:10.1109/ICNN.1994.374138",
     names=("gaussian_nll_loss",),
     examples=[
-        Example(
-            {"predictions": 2.0, "targets": 0.0, "variance": 4.0}, 0.5 * (math.log(4.0) + 1.0)
-        ),
+        Example({"predictions": 2.0, "targets": 0.0, "variance": 4.0}, 0.5 * (math.log(4.0) + 1.0)),
         Example(
             {"predictions": 0.0, "targets": 0.0, "variance": 1.0},
             0.5 * math.log(2.0 * math.pi),

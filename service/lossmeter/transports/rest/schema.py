@@ -1,18 +1,16 @@
 """The shapes of bodies for the OpenAPI document; tensors never pass through these models."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossmeter.plan.request import EvaluateSpec, MergeSpec
+from lossmeter.wire.tensors import NAMES
 
 Name = Literal["NaN", "Infinity", "-Infinity"]
 Number = float | Name
 Nested = Number | bool | str | list[Any]
-DtypeName = Literal[
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    *("float16", "bfloat16", "float32", "float64", "string"),
-]
+DtypeName = Annotated[str, Field(json_schema_extra={"enum": list(NAMES)})]
 
 
 class TypedTensor(BaseModel):

@@ -1,0 +1,151 @@
+"""Blocked evaluation beside whole-array NumPy, and a small service beside the usual one.
+
+    make bench            20 million rows
+    make bench ARGS=2e6   fewer
+
+Every figure is the median of interleaved rounds; the ratios are what carries to other machines.
+"""
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.naive import measure_servers
+from lossmeter.api import evaluate
+from lossmeter.app.evaluation import Evaluation
+from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.core.parts import Block
+from lossmeter.plan.batch import Tensors
+from lossmeter.plan.plan import prepare
+from lossmeter.plan.request import Options
+
+Floats = NDArray[np.float64]
+ROUNDS = 5
+MILLISECONDS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """Ordinary float64 sums in place of exact ones, to show what exactness costs."""
+
+    key: ClassVar[str] = "rounded"
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    @classmethod
+    def of(cls, block: Block) -> Self:
+        if block.weights is None:
+            return cls(float(block.losses.sum()), float(block.losses.size))
+        return cls(float(block.weights @ block.losses), float(block.weights.sum()))
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.total + other.total, self.weight + other.weight)
+
+
+def blocked(loss: str, reduction: str, arrays: dict[str, Floats]) -> None:
+    """The service's own path, exact sums off."""
+    evaluation = Evaluation(
+        prepare(loss, {}, reduction), Options(), NumpyBackend(), (Rounded,), streaming=True
+    )
+    evaluation.add(Tensors(arrays))
+
+
+def weighted_squared_error(predictions: Floats, targets: Floats, sample_weight: Floats) -> float:
+    """Whole-array NumPy as one writes it."""
+    return float((sample_weight * (predictions - targets) ** 2).sum() / sample_weight.sum())
+
+
+def cross_entropy_with_logits(predictions: Floats, targets: Floats) -> float:
+    """Whole-array NumPy in its stable form."""
+    curve = np.log1p(np.exp(-np.abs(predictions)))
+    return float((np.maximum(predictions, 0) - predictions * targets + curve).mean())
+
+
+def timed(*ways: Callable[[], object]) -> list[float]:
+    """Median seconds of each way, in interleaved rounds."""
+    seconds: list[list[float]] = [[] for _ in ways]
+    for _ in range(ROUNDS):
+        for way, taken in zip(ways, seconds, strict=True):
+            start = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in seconds]
+
+
+def measure_blocks(rows: int) -> Table:
+    """Whole-array NumPy, blocked with ordinary sums, blocked with exact sums."""
+    rng = np.random.default_rng(0)
+    predictions, noise, sample_weight = rng.normal(size=(2, rows)), None, rng.random(rows)
+    x, y = predictions
+    del noise
+    weighed = {"predictions": x, "targets": y, "sample_weight": sample_weight}
+    labelled = {"predictions": x, "targets": (y > 0).astype(np.float64)}
+    table = Table(
+        "float64, ms",
+        "whole-array NumPy",
+        "blocked",
+        "×",
+        "blocked, exact",
+        "×",
+        "exactness",
+        title=f"{rows:,} rows",
+    )
+    jobs = (
+        (
+            "weighted squared error",
+            "squared_error",
+            "weighted_mean",
+            weighed,
+            lambda: weighted_squared_error(**weighed),
+        ),
+        (
+            "BCE with logits",
+            "binary_cross_entropy_with_logits",
+            "mean",
+            labelled,
+            lambda: cross_entropy_with_logits(**labelled),
+        ),
+    )
+    for title, loss, reduction, arrays, whole in jobs:
+        naive, plain, exact = timed(
+            whole,
+            partial(blocked, loss, reduction, arrays),
+            partial(evaluate, loss, arrays, reduction=reduction),
+        )
+        table.add_row(
+            title,
+            f"{naive * MILLISECONDS:.0f}",
+            f"{plain * MILLISECONDS:.0f}",
+            f"{naive / plain:.1f}",
+            f"{exact * MILLISECONDS:.0f}",
+            f"{naive / exact:.1f}",
+            f"+{(exact - plain) * MILLISECONDS:.0f} ms",
+        )
+    return table
+
+
+def main() -> None:
+    """Print the tables."""
+    rows = int(float(sys.argv[1])) if sys.argv[1:] else 20_000_000
+    console = Console(width=110)
+    console.print(
+        f"{platform.processor() or platform.machine()}, NumPy {np.__version__}, "
+        f"one thread, medians of {ROUNDS} interleaved rounds"
+    )
+    console.print(measure_blocks(rows))
+    console.print(measure_servers())
+
+
+if __name__ == "__main__":
+    main()

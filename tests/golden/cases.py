@@ -1,0 +1,90 @@
+"""Golden cases as requests with their answers."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossmeter.dialects.symbols import SYMBOLS
+
+Floats = NDArray[np.float64]
+
+HERE = Path(__file__).parent
+BY_HAND = 1e-12
+# From here on a framework's case is float32, and numbers near 0 are rounded more coarsely.
+SINGLE = 1e-5
+ABOUT_IT = ("id", "params", "reduction", "value", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request and what must come of it.
+
+    Attributes:
+        id: Its name, unique in its file.
+        request: The request as REST takes it.
+        expected: The value, with its shape; None where the request is refused.
+        rtol: How near each number must come, relative to the expected one.
+        floor: Least size that an expected number counts as.
+        code: The code of the refusal.
+    """
+
+    id: str
+    request: Mapping[str, Any]
+    expected: Floats | None
+    rtol: float
+    floor: float
+    code: str | None = None
+
+    def accepts(self, value: Floats) -> bool:
+        """Whether a value is near enough."""
+        assert self.expected is not None
+        if value.shape != self.expected.shape:
+            return False
+        room = self.rtol * np.maximum(np.abs(self.expected), self.floor)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(value - self.expected) <= room
+        same = (value == self.expected) | (np.isnan(value) & np.isnan(self.expected))
+        return bool((near | same).all())
+
+
+def numbers(data: object) -> Floats:
+    """Nested lists as they stand in JSON, in which some numbers go by name."""
+    return np.asarray(data, dtype=object).astype(np.float64)
+
+
+def of_frameworks() -> Mapping[str, list[Case]]:
+    """The cases of every symbol that the service has, by symbol."""
+    found = sorted(_framework_cases(), key=_symbol)
+    return {symbol: list(cases) for symbol, cases in groupby(found, key=_symbol)}
+
+
+def _symbol(case: Case) -> str:
+    return str(case.request["loss"])
+
+
+def _framework_cases() -> Iterator[Case]:
+    for file in sorted(HERE.glob("frameworks/*.json")):
+        for case in json.loads(file.read_bytes())["cases"]:
+            if case["loss"] in SYMBOLS:
+                asked = ("loss", "params", "reduction", "inputs")
+                request = {name: case[name] for name in asked if name in case}
+                expected = numbers(case["expected"]["data"])
+                floor = 2e-2 if case["rtol"] >= SINGLE else 1e-3
+                yield Case(f"{file.stem} {case['id']}", request, expected, case["rtol"], floor)
+
+
+def by_hand() -> Iterator[tuple[str, Case]]:
+    """The cases of canonical losses, each with the name of its loss."""
+    for file in sorted(HERE.glob("losses/*.json")):
+        for case in json.loads(file.read_bytes()):
+            settings = {name: case[name] for name in ("params", "reduction") if name in case}
+            inputs = {name: x for name, x in case.items() if name not in ABOUT_IT}
+            request = {"loss": file.stem, **settings, "inputs": inputs}
+            expected = numbers(case["value"]) if "value" in case else None
+            yield file.stem, Case(case["id"], request, expected, BY_HAND, 0.0, case.get("code"))
