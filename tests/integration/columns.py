@@ -44,7 +44,9 @@ def columns(loss: str, dtype: str, rows: int) -> Columns:
     made = LOSSES[loss][0](rng, rows)
     made = {name: x if x.dtype.kind == "i" else x.astype(dtype) for name, x in made.items()}
     # Some rows twice, so that extremes occur in several batches.
-    made = {name: np.concatenate([x[: rows // 2], x[: rows - rows // 2]]) for name, x in made.items()}
+    made = {
+        name: np.concatenate([x[: rows // 2], x[: rows - rows // 2]]) for name, x in made.items()
+    }
     mask = rng.random(rows) >= MASKED
     made["predictions"][~mask] = np.nan
     weight = rng.uniform(0.0, 2.0, rows) * rng.integers(0, 4, rows).astype(bool)

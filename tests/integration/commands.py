@@ -35,13 +35,33 @@ def over_cli(_: Service, request: Request) -> Reply:
 
 def evaluated(files: Sequence[Path], request: Request, *flags: str) -> Reply:
     """lossmeter evaluate, on files that hold the inputs in columns of the same names."""
-    reduction = request.get("reduction", {})
-    settings = ["--params", json.dumps(request.get("params", {}))]
-    if reduction:
-        settings += ["--reduction", json.dumps(reduction) if isinstance(reduction, dict) else reduction]
-    if isinstance(reduction, dict) and "by" in reduction:
-        settings += ["--by", reduction["by"]]
+    reduction = request.get("reduction")
+    by = ["--by", reduction["by"]] if isinstance(reduction, dict) and "by" in reduction else []
+    settings = ["--params", json.dumps(request.get("params", {})), *_reduction(request), *by]
     return said("evaluate", *map(str, files), "--loss", request["loss"], *settings, *flags)
+
+
+def merged_over_cli(_: Service, states: Sequence[bytes], request: Request) -> Reply:
+    """lossmeter merge, on files of states."""
+    with TemporaryDirectory() as folder:
+        files, merged = (
+            [Path(folder, f"{at}.state") for at in range(len(states))],
+            Path(folder, "m"),
+        )
+        for file, state in zip(files, states, strict=True):
+            file.write_bytes(state)
+        flags = ["--state", str(merged)] if request.get("options") else []
+        reply = said("merge", *map(str, files), *_reduction(request), *flags)
+        return (
+            Reply(reply.value, {**reply.fields, "state": merged.read_bytes()}) if flags else reply
+        )
+
+
+def _reduction(request: Request) -> list[str]:
+    asked = request.get("reduction")
+    if asked is None:
+        return []
+    return ["--reduction", json.dumps(asked) if isinstance(asked, dict) else asked]
 
 
 def said(*words: str) -> Reply:

@@ -1,15 +1,15 @@
 """One loss, one number: however the rows are ordered, split, sent and merged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 from tests.integration.columns import LOSSES, Columns, batches, columns, shuffled
-from tests.integration.commands import over_cli
-from tests.integration.replies import Reply
+from tests.integration.commands import merged_over_cli, over_cli
+from tests.integration.forms import Array
 from tests.integration.servers import Service
 from tests.integration.wires import (
     MERGES,
@@ -18,14 +18,17 @@ from tests.integration.wires import (
     Merge,
     in_process,
     merged_in_process,
+    merged_over_grpc,
+    merged_over_rest,
     over_grpc,
     over_rest,
     over_stream,
 )
 
-Arrange: TypeAlias = Callable[[Merge, Service, Sequence[bytes]], Reply]
+States: TypeAlias = Sequence[bytes]
+Join: TypeAlias = Callable[[States], bytes]
 ROWS = 1004
-ALL = {"state": True}
+SIZES = (1, 7, 997, ROWS)
 REDUCTIONS: Mapping[str, Any] = {
     "sum": "sum",
     "mean": "mean",
@@ -48,29 +51,164 @@ REDUCTIONS: Mapping[str, Any] = {
 }
 GROUPED: Mapping[str, Any] = {
     "mean by country": {"name": "mean", "by": "country"},
-    "max by country": {"name": "max", "by": "country"},
+    "rms by country": {"name": "rms", "by": "country"},
     "macro_mean": {"name": "macro_mean", "by": "country"},
 }
+# What a state holds without being asked for more.
+SUMS = {name: x for name, x in REDUCTIONS.items() if name not in ("min", "max")}
 WIRES: Mapping[str, Ask] = {
     **UNARY,
-    **{f"streamed by {rows}": over_stream(rows) for rows in (1, 7, 997, ROWS)},
+    **{f"in a stream of {rows} at a time": over_stream(rows) for rows in SIZES},
     "on the command line": over_cli,
+}
+PAIRS: Mapping[str, tuple[Ask, Merge]] = {
+    "over REST": (over_rest, merged_over_rest),
+    "over gRPC": (over_grpc, merged_over_grpc),
+    "in streams": (over_stream(3), merged_over_grpc),
+    "on the command line": (over_cli, merged_over_cli),
+}
+ORDERS: Mapping[str, Callable[[Join, States], bytes]] = {
+    "as they were made": lambda join, states: join(states),
+    "backwards": lambda join, states: join(states[::-1]),
+    "shuffled": lambda join, states: join(mixed(states)),
+    "one by one": lambda join, states: reduce(lambda a, b: join([a, b]), states),
+    "in two heaps": lambda join, states: join([join(states[::2]), join(states[1::2] or states)]),
 }
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES)
 EVERY_DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
+EVERY_SIZE = pytest.mark.parametrize("rows", SIZES, ids="{} rows a batch".format)
 
 
 def every(name: str, given: Mapping[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(name, given.values(), ids=given)
 
 
-def request_of(loss: str, rows: Columns, reduction: Any, **options: Any) -> dict[str, Any]:
-    grouped = isinstance(reduction, dict) and "by" in reduction
+@EVERY_LOSS
+@EVERY_DTYPE
+@every("ask", WIRES)
+def test_shuffled_rows(service: Service, loss: str, dtype: str, ask: Ask) -> None:
+    given = shuffled(columns(loss, dtype, ROWS), seed=1)
+    asked = {name: request_of(loss, given, x) for name, x in (REDUCTIONS | GROUPED).items()}
+    found = {name: ask(service, request).bits for name, request in asked.items()}
+    assert found == expected(loss, dtype)
+
+
+@EVERY_LOSS
+@EVERY_DTYPE
+@EVERY_SIZE
+@every("order", ORDERS)
+def test_batches_merged_in_process(
+    loss: str, dtype: str, rows: int, order: Callable[[Join, States], bytes]
+) -> None:
+    merged = order(joined(merged_in_process, None), made(loss, dtype, rows))
+    found = {
+        name: merged_in_process(None, [merged], {"reduction": x}).bits
+        for name, x in REDUCTIONS.items()
+    }
+    assert found == {name: x for name, x in expected(loss, dtype).items() if name in found}
+
+
+@EVERY_LOSS
+@EVERY_DTYPE
+@every("pair", PAIRS)
+def test_batches_made_and_merged(
+    service: Service, loss: str, dtype: str, pair: tuple[Ask, Merge]
+) -> None:
+    (ask, merge), given = pair, columns(loss, dtype, ROWS)
+    states = [
+        ask(service, request_of(loss, batch, "sum", state=True)).state
+        for batch in batches(given, 97)
+    ]
+    found = {name: merge(service, states, {"reduction": x}).bits for name, x in SUMS.items()}
+    assert found == {name: x for name, x in expected(loss, dtype).items() if name in found}
+
+
+@EVERY_DTYPE
+@every("ask", WIRES)
+def test_batches_of_one_row(service: Service, dtype: str, ask: Ask) -> None:
+    given = columns("log_cosh", dtype, 20)
+    states = [
+        ask(service, request_of("log_cosh", batch, "sum", state=True)).state
+        for batch in batches(given, 1)
+    ]
+    found = merged_in_process(None, states, {"reduction": "sum"}).bits
+    assert found == in_process(None, request_of("log_cosh", given, "sum")).bits
+
+
+@EVERY_LOSS
+@every("merge", {**MERGES, "on the command line": merged_over_cli})
+def test_a_merged_state_has_the_same_bytes_in_any_order(
+    service: Service, loss: str, merge: Merge
+) -> None:
+    states = made(loss, "float64", 97)
+    found = {order(joined(merge, service), states) for order in ORDERS.values()}
+    assert found == {joined(merged_in_process, None)(states)}
+
+
+@EVERY_LOSS
+@EVERY_DTYPE
+def test_the_hash_of_a_state_does_not_depend_on_the_batches(loss: str, dtype: str) -> None:
+    asked = {"options": {"state": True}}
+    found = [merged_in_process(None, made(loss, dtype, rows), asked).fields for rows in SIZES]
+    assert {fields["state_hash"] for fields in found} == {found[-1]["state_hash"]}
+
+
+@EVERY_LOSS
+@every("ask", {name: ask for name, ask in WIRES.items() if ask is not over_cli})
+def test_a_state_of_the_same_batch_has_the_same_bytes(
+    service: Service, loss: str, ask: Ask
+) -> None:
+    given = columns(loss, "float32", ROWS)
+    request = request_of(loss, given, "max", state=["min", "median"], batch_id="only")
+    found = ask(service, request)
+    assert found.state == in_process(None, request).state
+
+
+@EVERY_LOSS
+@EVERY_SIZE
+@every("merge", MERGES)
+def test_groups_merge(service: Service, loss: str, rows: int, merge: Merge) -> None:
+    whole = expected(loss, "float64")
+    for name, reduction in GROUPED.items():
+        states = grouped(loss, "float64", max(rows, 7))
+        assert merge(service, states, {"reduction": reduction}).bits == whole[name]
+
+
+@EVERY_LOSS
+@every("ask", {**UNARY, "in a stream": over_stream(7)})
+def test_an_extreme_is_where_it_says(service: Service, loss: str, ask: Ask) -> None:
+    given = shuffled(columns(loss, "float64", ROWS), seed=2)
+    losses = in_process(None, request_of(loss, unweighted(given), "none")).value
+    reply = ask(service, request_of(loss, unweighted(given), "max"))
+    assert isinstance(losses, np.ndarray)
+    assert reply.fields["index"] == int(np.argmax(np.where(given["mask"], losses, -np.inf)))
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("q", [0.01, 0.5, 0.9], ids="q = {}".format)
+@every("ask", {"in a stream": over_stream(97), "merged": None})
+def test_a_quantile_from_a_histogram_is_as_near_as_it_says(
+    service: Service, loss: str, q: float, ask: Ask | None
+) -> None:
+    request = request_of(loss, columns(loss, "float64", ROWS), {"name": "quantile", "q": q})
+    exact = in_process(None, request)
+    states = made(loss, "float64", 97)
+    reply = (
+        ask(service, request)
+        if ask is not None
+        else merged_over_rest(service, states, {"reduction": request["reduction"]})
+    )
+    assert reply.value == pytest.approx(exact.value, rel=reply.fields["relative_error"], abs=0.0)
+
+
+def request_of(loss: str, given: Columns, reduction: Any, **options: Any) -> dict[str, Any]:
+    """A request for one reduction of some rows."""
+    by = isinstance(reduction, dict) and "by" in reduction
     return {
         "loss": loss,
         "params": LOSSES[loss][1],
         "reduction": reduction,
-        "inputs": {name: x for name, x in rows.items() if grouped or name != "country"},
+        "inputs": {name: x for name, x in given.items() if by or name != "country"},
         "options": options,
     }
 
@@ -78,7 +216,45 @@ def request_of(loss: str, rows: Columns, reduction: Any, **options: Any) -> dict
 @lru_cache
 def expected(loss: str, dtype: str) -> Mapping[str, object]:
     """What the whole gives in process, in the order in which it was drawn."""
-    rows = columns(loss, dtype, ROWS)
-    return {name: bits(in_process, None, loss, rows, x) for name, x in REDUCTIONS.items()}
+    given = columns(loss, dtype, ROWS)
+    asked = {name: request_of(loss, given, x) for name, x in (REDUCTIONS | GROUPED).items()}
+    return {name: in_process(None, request).bits for name, request in asked.items()}
 
 
+@lru_cache
+def made(loss: str, dtype: str, rows: int) -> States:
+    """States of batches of so many rows."""
+    asked = {"state": ["min", "max", "median"]}
+    return _made(columns(loss, dtype, ROWS), rows, lambda x: request_of(loss, x, "sum", **asked))
+
+
+@lru_cache
+def grouped(loss: str, dtype: str, rows: int) -> States:
+    """The same, each with its groups."""
+    by = {"name": "mean", "by": "country"}
+    return _made(columns(loss, dtype, ROWS), rows, lambda x: request_of(loss, x, by, state=True))
+
+
+def _made(
+    given: Columns, rows: int, request: Callable[[Mapping[str, Array]], dict[str, Any]]
+) -> States:
+    asked = [request(batch) for batch in batches(given, rows)]
+    for at, one in enumerate(asked):
+        one["options"]["batch_id"] = f"batch {at}"
+    return [in_process(None, one).state for one in asked]
+
+
+def joined(merge: Merge, service: Service | None) -> Join:
+    """A way of merging states to a state."""
+    asked = {"options": {"state": True}}
+    return lambda states: merge(service, states, asked).state
+
+
+def mixed(states: States) -> States:
+    """The states in another order."""
+    return [states[at] for at in np.random.default_rng(3).permutation(len(states))]
+
+
+def unweighted(given: Columns) -> Columns:
+    """The rows without their weights."""
+    return {name: x for name, x in given.items() if name != "sample_weight"}

@@ -25,7 +25,7 @@ JSON = {"content-type": "application/json"}
 SECONDS = 60.0
 
 
-def in_process(_: Service, request: Request) -> Reply:
+def in_process(_: Service | None, request: Request) -> Reply:
     """The package imported, without a server."""
     given = {name: _as_given(name, x) for name, x in request["inputs"].items()}
     with _refusing():
@@ -65,7 +65,7 @@ def over_stream(rows: int) -> Ask:
     return ask
 
 
-def merged_in_process(_: Service, states: Sequence[bytes], request: Request) -> Reply:
+def merged_in_process(_: Service | None, states: Sequence[bytes], request: Request) -> Reply:
     """The package's own merge."""
     with _refusing():
         return of_process(lossmeter.merge([read_state(state) for state in states], **request))

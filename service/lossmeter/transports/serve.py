@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -124,6 +125,8 @@ def serve(settings: Settings) -> None:
     for name, value in ready.model_dump().items():
         os.environ[f"LOSSMETER_{name.upper()}"] = str(value)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
+    # uvicorn raises the signal that stopped it once more when it is done: the calm end it is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         APP,
         factory=True,

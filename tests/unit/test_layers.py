@@ -1,0 +1,60 @@
+"""Dependencies point inward: transports → app → plan, backends → core."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lossmeter
+
+PACKAGE = Path(lossmeter.__file__).parent
+# What each layer may import of the others.
+INWARD = {
+    "errors": set(),
+    "core": {"errors"},
+    "dialects": {"core", "errors"},
+    "plan": {"dialects", "core", "errors"},
+    "backends": {"core", "errors"},
+    "catalog": {"plan", "dialects", "core", "errors"},
+    "app": {"plan", "dialects", "core", "errors"},
+    "wire": {"app", "plan", "core", "errors", "v1"},
+    "api": {"app", "backends", "plan", "core", "errors"},
+    "settings": set(),
+    "transports": {"wire", "app", "plan", "catalog", "backends", "settings", "errors", "v1", ""},
+    "cli": {"api", "transports", "wire", "app", "catalog", "plan", "core", "settings", "errors"},
+    "__main__": {"cli"},
+    "": {"api"},
+}
+# The mathematics stands on the standard library, NumPy and annotated_types alone.
+OUTSIDE_CORE = {"numpy", "annotated_types"}
+
+
+def layer(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if layer(p) != "v1"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_imports_inner_layers_alone(path: Path) -> None:
+    ours = (name for name in imported(path) if name.split(".")[0] == "lossmeter")
+    reached = {[*name.split("."), ""][1] for name in ours} - {layer(path)}
+    assert reached <= INWARD[layer(path)]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda p: p.stem)
+def test_the_core_needs_numpy_alone(path: Path) -> None:
+    others = {name.split(".")[0] for name in imported(path)} - {"lossmeter"}
+    assert others - OUTSIDE_CORE <= set(sys.stdlib_module_names)
