@@ -19,7 +19,6 @@ from tests.integration.replies import Reply, of_json
 from tests.integration.servers import Service
 
 ROWS_IN_A_GROUP = 300
-FLAGS = ("predictions", "targets", "sample_weight", "mask")
 
 
 def over_cli(_: Service, request: Request) -> Reply:
@@ -38,7 +37,13 @@ def evaluated(files: Sequence[Path], request: Request, *flags: str) -> Reply:
     reduction = request.get("reduction")
     by = ["--by", reduction["by"]] if isinstance(reduction, dict) and "by" in reduction else []
     settings = ["--params", json.dumps(request.get("params", {})), *_reduction(request), *by]
-    return said("evaluate", *map(str, files), "--loss", request["loss"], *settings, *flags)
+    marks = [x for name in ("sample_weight", "mask") if name in request["inputs"] for x in _flag(name)]
+    words = ("evaluate", *map(str, files), "--loss", request["loss"])
+    return said(*words, *settings, *marks, *flags)
+
+
+def _flag(name: str) -> tuple[str, str]:
+    return f"--{name.replace('_', '-')}", name
 
 
 def merged_over_cli(_: Service, states: Sequence[bytes], request: Request) -> Reply:

@@ -93,10 +93,12 @@ class Evaluation:
         if self._plan.reduction.name == "none":
             self._output = (np.full(batch.shape, np.nan, batch.dtype), np.zeros(batch.shape, bool))
         place = 0
-        for index in batch.blocks():
-            cut = _Cut(batch, index, place)
-            self._add_block(work, cut, state)
-            place += cut.entries
+        # Infinities and NaN are values here, not accidents: the caller's policy reads them.
+        with np.errstate(all="ignore"):
+            for index in batch.blocks():
+                cut = _Cut(batch, index, place)
+                self._add_block(work, cut, state)
+                place += cut.entries
         self._count(batch, state)
 
     def _count(self, batch: Batch, state: State) -> None:

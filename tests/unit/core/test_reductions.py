@@ -25,8 +25,9 @@ from lossmeter.core.reductions import (
 )
 from lossmeter.errors import EmptyReduction, NotMergeable, OutOfDomain
 
-# Counts of all entries that no block knows: 3 rows of 5, of which 4 entries have weight 0.
-COUNTS = Linear(entries=15, nonzero_entries=11, rows=3, weight_entries=5)
+# What the 10 kept entries of a block do not tell: 5 more are masked, 2 of them with a weight, and
+# the 15 are 3 rows of 5 that share 5 weights.
+MASKED = Linear(entries=5, nonzero_entries=2, rows=3, weight_entries=5)
 NAN, INF = math.nan, math.inf
 
 
@@ -45,10 +46,10 @@ def _block(
     )
 
 
-def _parts(block: Block, kinds: tuple[type[Part], ...], counts: Linear = COUNTS) -> Parts:
+def _parts(block: Block, kinds: tuple[type[Part], ...], masked: Linear = MASKED) -> Parts:
     # A logarithm of 0 and the like are values here.
     with np.errstate(all="ignore"):
-        return {"linear": Linear.of(block) + counts, **{kind.key: kind.of(block) for kind in kinds}}
+        return {"linear": Linear.of(block) + masked, **{kind.key: kind.of(block) for kind in kinds}}
 
 
 def _reduce(
@@ -94,12 +95,11 @@ def _worst(losses: Floats, weights: Floats, alpha: float) -> float:
 
 
 def _keras2(losses: Floats, weights: Floats) -> float:
-    # The code of Keras 2.0 on all entries: the kept ones, one of weight 0 and the masked.
-    score, mask = np.zeros(COUNTS.entries), np.zeros(COUNTS.entries)
-    score[: losses.size] = losses * weights
-    mask[: losses.size] = 1.0
-    present = np.arange(COUNTS.entries) < COUNTS.nonzero_entries
-    return float(np.mean(score * mask / mask.mean() / present.mean()))
+    # As Keras computed it, on all entries.
+    score, mask, nonzero = np.zeros(15), np.zeros(15), np.zeros(15)
+    score[:10], mask[:10] = losses * weights, 1.0
+    nonzero[:10], nonzero[10:12] = weights != 0.0, 1.0
+    return float(np.mean(score * mask / mask.mean() / nonzero.mean()))
 
 
 def _variance(ddof: int) -> Formula:
@@ -396,4 +396,6 @@ def test_the_least_is_found_where_it_first_occurs(
 
 def test_weights_that_are_not_given_count_ones() -> None:
     linear = Linear.of(Block(np.array([5.0, 6.0]), None, None, None, ""))
-    assert linear == Linear(ExactSum.of_int(11), ExactSum.of_int(2), ZERO, count=2, nonzero=2)
+    assert linear == Linear(
+        ExactSum.of_int(11), ExactSum.of_int(2), ZERO, 2, 2, entries=2, nonzero_entries=2
+    )
