@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
+from lossmeter.core.reductions import RULES
 from tests.integration.servers import Service
+from tests.oracle.formulas import ORACLES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -154,3 +156,13 @@ def test_its_examples_are_run_by_the_tests_there_are(extended: Path) -> None:
         str(ROOT / "tests" / "unit" / "core" / "test_declared_examples.py"),
     )
     assert " passed" in told
+
+
+def test_the_accuracy_document_has_the_bounds_that_are_tested() -> None:
+    told = re.findall(r"^\| (\w+) \| (\d+) \|$", (ROOT / "docs/accuracy.md").read_text(), re.M)
+    assert {name: int(ulp) for name, ulp in told} == {n: o.ulp for n, o in ORACLES.items()}
+
+
+def test_the_guide_to_reductions_has_every_reduction() -> None:
+    told = re.findall(r"^\| `(\w+)`", (ROOT / "docs/guides/reductions.md").read_text(), re.M)
+    assert told == list(RULES)
