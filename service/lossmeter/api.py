@@ -14,6 +14,7 @@ from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
 from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import MergeSpec, read, read_evaluate
+from lossmeter.wire.json import read_fields
 
 Reduction = str | Mapping[str, Any] | None
 
@@ -25,7 +26,7 @@ def engine() -> Engine:
 
 
 def evaluate(
-    loss: str | None = None,
+    loss: str | Mapping[str, Any] | None = None,
     inputs: Mapping[str, Any] | None = None,
     *,
     losses: Mapping[str, Any] | None = None,
@@ -37,7 +38,8 @@ def evaluate(
     """Evaluate a loss on arrays, with the bits that the service gives.
 
     Args:
-        loss: Canonical name (``"huber"``) or framework symbol (``"torch.nn.HuberLoss"``).
+        loss: Canonical name (``"huber"``) or framework symbol (``"torch.nn.HuberLoss"``); or a
+            whole request as REST takes it, which excludes the rest.
         inputs: Arrays by name: ``predictions``, ``targets``, ``sample_weight``, ``mask`` and
             whatever else the loss takes. Lists of numbers are float64.
         losses: Several losses over the same arrays, in place of ``loss``.
@@ -52,6 +54,8 @@ def evaluate(
     Raises:
         LossmeterError: The request is wrong; ``reason`` and ``field`` say how and where.
     """
+    if isinstance(loss, Mapping):
+        return engine().evaluate(*read_fields(loss))
     body = {
         "loss": loss,
         "losses": None if losses is None else {k: dict(v) for k, v in losses.items()},

@@ -20,7 +20,7 @@ INWARD = {
     "catalog": {"plan", "dialects", "core", "errors"},
     "app": {"plan", "dialects", "core", "errors"},
     "wire": {"app", "plan", "core", "errors", "v1"},
-    "api": {"app", "backends", "plan", "core", "errors"},
+    "api": {"wire", "app", "backends", "plan", "core", "errors"},
     "settings": set(),
     "transports": {"wire", "app", "plan", "catalog", "backends", "settings", "errors", "v1", ""},
     "cli": {"api", "transports", "wire", "app", "catalog", "plan", "core", "settings", "errors"},

@@ -63,7 +63,16 @@ def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Te
     Raises:
         LossmeterError: The body is no request.
     """
-    fields = dict(parse(body))
+    return read_fields(parse(body))
+
+
+def read_fields(request: Json) -> tuple[EvaluateSpec, Tensors]:
+    """The same from a request that is parsed already.
+
+    Raises:
+        LossmeterError: It is no request.
+    """
+    fields = dict(request)
     inputs = fields.pop("inputs", {})
     spec = read_evaluate(fields)
     if not isinstance(inputs, dict):
