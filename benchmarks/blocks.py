@@ -57,9 +57,7 @@ class Rounded:
 
 def blocked(loss: str, reduction: str, arrays: dict[str, Floats]) -> None:
     """The service's own path, exact sums off."""
-    evaluation = Evaluation(
-        prepare(loss, {}, reduction), Options(), NumpyBackend(), (Rounded,), streaming=True
-    )
+    evaluation = Evaluation(prepare(loss, {}, reduction), Options(), NumpyBackend(), (Rounded,))
     evaluation.add(Tensors(arrays))
 
 

@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
 from lossmeter.core.parts import Values
-from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable
+from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
 from lossmeter.plan.batch import Tensors
 from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import prepare
@@ -74,11 +76,17 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
         "backend": backend,
         "device": device,
     }
+    with _mistakes_told():
+        run(_settings({name: value for name, value in flags.items() if value is not None}))
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
     try:
-        run(Settings(**{name: value for name, value in flags.items() if value is not None}))
-    except OSError as error:
-        err.print(f"[red]error:[/] cannot listen: {error.strerror}")
-        raise typer.Exit(1) from None
+        return Settings(**flags)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)[0]
+        name = str(found["loc"][0])
+        raise ParameterInvalid(found["msg"], field=name) from None
 
 
 @app.command()
@@ -166,11 +174,16 @@ def _mistakes_told() -> Iterator[None]:
         yield
     except LossmeterError as error:
         where = f" at {error.field}" if error.field else ""
-        err.print(f"[red]error:[/] {error.detail} ({error.reason}{where})", highlight=False)
+        _tell(f"{error.detail} ({error.reason}{where})")
         raise typer.Exit(1) from None
     except OSError as error:
-        err.print(f"[red]error:[/] {error.filename or 'file'}: {error.strerror}", highlight=False)
+        _tell(f"{error.filename or 'cannot listen'}: {error.strerror}")
         raise typer.Exit(1) from None
+
+
+def _tell(mistake: str) -> None:
+    # As Text, for a file's name may hold what rich takes for markup.
+    err.print(Text.assemble(("error: ", "red"), mistake), soft_wrap=True)
 
 
 def _spec(  # noqa: PLR0917 as many as the command has

@@ -12,8 +12,9 @@ Value = float | Array | Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The sums behind one group's value."""
+    """One group's value and the sums behind it."""
 
+    value: float
     count: int
     weight: float
     denominator: float | None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.backend import Backend
-from lossmeter.app.evaluation import Evaluation
+from lossmeter.app.evaluation import Evaluation, refuse_unstreamable
 from lossmeter.app.finish import answer_from
 from lossmeter.core.parts import Extreme, Histogram, Linear, Part, Values
 from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
@@ -72,9 +72,10 @@ class Engine:
             self.backend(options),
             _kinds(plan, asked, streaming),
             with_state=asked is not None,
-            streaming=streaming,
         )
-        return Session(spec, plan, evaluation)
+        if streaming:
+            refuse_unstreamable(plan, field)
+        return Session(spec, plan, evaluation, field)
 
     def backend(self, options: Options) -> Backend:
         """The backend that a request asks for.
@@ -122,7 +123,8 @@ class Engine:
 class Session:
     """One loss in progress, under the names that its request gives the tensors."""
 
-    def __init__(self, spec: LossSpec, plan: Plan, evaluation: Evaluation) -> None:
+    def __init__(self, spec: LossSpec, plan: Plan, evaluation: Evaluation, field: str) -> None:
+        self._field = field
         self.loss_weight = spec.loss_weight
         self._renames = spec.inputs
         self._plan = plan
@@ -147,7 +149,7 @@ class Session:
             if name not in names:
                 raise UnknownInput(
                     f"{self._plan.symbol.name} takes {', '.join((*self.inputs, *SHARED))}",
-                    field=f"inputs.{name}",
+                    field=f"{self._field}inputs.{name}",
                 )
         return {**names, **self._renames}
 

@@ -39,7 +39,6 @@ class Evaluation:
         backend: What computes the loss values.
         kinds: The parts to keep.
         with_state: Whether to answer with the state.
-        streaming: Whether batches follow one another.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class Evaluation:
         kinds: tuple[type[Part], ...],
         *,
         with_state: bool = False,
-        streaming: bool = False,
     ) -> None:
         self._plan = plan
         self._options = options
@@ -59,24 +57,12 @@ class Evaluation:
         self._with_state = with_state
         self._batch_id = options.batch_id or uuid4().hex
         self._state: State | None = None
+        self._layout: tuple[tuple[int, ...], ...] = ()
         self._candidate: Candidate | None = None
         self._output: tuple[Array, Array] | None = None
         self._rows = 0
         self._omitted = 0
         self._warnings: dict[str, None] = {}
-        if streaming:
-            self._refuse_unstreamable()
-
-    def _refuse_unstreamable(self) -> None:
-        reduction = self._plan.reduction
-        if not reduction.rule.merges or (reduction.axis and 0 not in reduction.axis):
-            raise NotStreamable(
-                f"{reduction.name} needs all samples at once; send them in one request",
-                field="reduction",
-            )
-        for candidate in self._plan.candidates:
-            if whole := _whole_batch(candidate):
-                raise NotStreamable(f"{whole}; send all samples in one request", field="loss")
 
     def add(self, tensors: Tensors) -> None:
         """Evaluate a batch, or the next rows of a stream.
@@ -91,7 +77,9 @@ class Evaluation:
             inputs["targets"] = as_binary(inputs["targets"])
         work = _Work(batch, inputs, class_table(batch))
         if self._plan.reduction.name == "none":
-            self._output = (np.full(batch.shape, np.nan, batch.dtype), np.zeros(batch.shape, bool))
+            masked = self._plan.symbol.dialect.masked
+            empty = np.nan if masked is None else masked
+            self._output = (np.full(batch.shape, empty, batch.dtype), np.zeros(batch.shape, bool))
         place = 0
         # Infinities and NaN are values here, not accidents: the caller's policy reads them.
         with np.errstate(all="ignore"):
@@ -105,19 +93,23 @@ class Evaluation:
         """Counts of a whole batch."""
         groups = batch.groups
         for at, key in enumerate(groups.keys):
-            rows = groups.rows[at]
-            state.add(key, [Linear(rows=rows, weight_entries=batch.weight_entries)])
+            counts = Linear(rows=groups.rows[at], weight_entries=batch.weight_entries)
+            # Parts of nothing, so that a group without rows has its parts too.
+            state.add(key, [counts, *(kind() for kind in self._kinds if kind is not Linear)])
         self._rows += batch.rows
         state.batches[self._batch_id] = self._rows
 
     def _begin(self, batch: Batch) -> State:
         spec = self._specification(batch)
+        layout = tuple(x.shape[1:] for x in batch.inputs.values())
         if self._state is None:
             self._candidate = batch.candidate
+            self._layout = layout
             self._state = State(spec, shape=batch.groups.shape)
-        elif spec != self._state.spec or batch.groups.shape != self._state.shape:
+        elif (spec, layout) != (self._state.spec, self._layout):
             raise ShapeMismatch(
-                "a chunk differs from the first in dtype, kind of targets or kept axes",
+                "a chunk differs from the first in dtype, in kind of targets, or in shape beyond "
+                "its number of rows",
                 field="inputs",
             )
         return self._state
@@ -358,6 +350,23 @@ class _Cut:
         first = self._index[0]
         rows = np.arange(first.start, first.stop)
         return np.repeat(rows, self.entries // rows.size)
+
+
+def refuse_unstreamable(plan: Plan, field: str) -> None:
+    """Refuse a plan that needs all samples at once.
+
+    Raises:
+        NotStreamable: It does.
+    """
+    reduction = plan.reduction
+    if not reduction.rule.merges or (reduction.axis and 0 not in reduction.axis):
+        raise NotStreamable(
+            f"{reduction.name} needs all samples at once; send them in one request",
+            field=f"{field}reduction",
+        )
+    for candidate in plan.candidates:
+        if whole := _whole_batch(candidate):
+            raise NotStreamable(f"{whole}; send all samples in one request", field=f"{field}loss")
 
 
 def _whole_batch(candidate: Candidate) -> str | None:

@@ -40,6 +40,7 @@ def answer_from(
             key: _finished(state.cells[key], reduction, plan.symbol.dialect.empty)
             for key in sorted(state.cells, key=order)
         }
+    macro = reduction.name == "macro_mean"
     linears = [cell["linear"] for cell in state.cells.values()]
     linear = sum((part for part in linears if isinstance(part, Linear)), start=Linear())
     value, single = _value(outcomes, state, reduction, output)
@@ -55,7 +56,7 @@ def answer_from(
         denominator=single.denominator if single else None,
         index=single.at.row if single and single.at else None,
         relative_error=max((o.relative_error for o in outcomes.values()), default=0.0) or None,
-        groups=_groups(state, outcomes) if reduction.by else None,
+        groups=_groups(state, outcomes) if reduction.by and not macro else None,
         masked=plan.symbol.dialect.masked,
     )
 
@@ -94,5 +95,6 @@ def _groups(state: State, outcomes: Mapping[Key, Outcome]) -> dict[str, Group]:
     for key, outcome in outcomes.items():
         linear = state.cells[key]["linear"]
         assert isinstance(linear, Linear)
-        groups[str(key)] = Group(linear.count, float(linear.weight), outcome.denominator)
+        weight = float(linear.weight)
+        groups[str(key)] = Group(outcome.value, linear.count, weight, outcome.denominator)
     return groups

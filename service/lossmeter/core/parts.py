@@ -242,6 +242,8 @@ class Exponentials:
         binade = np.rint(losses / math.log(2.0))
         # ln 2 in two parts, the first short enough that its product with the binade is exact.
         rest = (losses - binade * 0.6931471803691238) - binade * 1.9082149292705877e-10
+        # Beyond 2^52 the last digit of ℓ is worth more than the whole rest.
+        rest = np.clip(rest, -1.0, 1.0)
         terms = np.exp(rest) if weights is None else weights * np.exp(rest)
         band = np.floor(binade / cls.BAND_BITS)
         terms = np.ldexp(terms, (binade - band * cls.BAND_BITS).astype(np.int64))

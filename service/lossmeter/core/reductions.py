@@ -317,7 +317,8 @@ def _accumulated(weights: Floats) -> Sequence[int]:
     """Running sums of the weights, exact, as integers on one grid."""
     if weights.size and not (weights.min() >= 0.0 and np.isfinite(weights).all()):
         raise _unweighable()
-    if np.array_equal(weights, np.floor(weights)) and weights.sum() < 2.0**62:
+    small = not weights.size or weights.max() < 2.0**62 / weights.size
+    if small and np.array_equal(weights, np.floor(weights)):
         return np.cumsum(weights.astype(np.int64))  # type: ignore[return-value]  # indexes alike
     mantissa, exponent = np.frexp(weights)
     whole = np.ldexp(mantissa, 53).astype(np.int64)
@@ -334,11 +335,13 @@ def _weighted_quantile(losses: Floats, reached: Sequence[int], q: float) -> floa
         return math.nan
     # q as it is written, 9/10, not as float64 holds it.
     target = Fraction(repr(q)) * total
-    after = bisect_right(reached, target)
-    if not target or target.denominator != 1 or target == total:
-        after = bisect_left(reached, target) if target == total else after
+    whole = int(target)
+    if target == total:
+        return float(losses[bisect_left(reached, total)])
+    after = bisect_right(reached, whole)
+    if not target or target != whole:
         return float(losses[after])
-    low, high = float(losses[bisect_left(reached, target)]), float(losses[after])
+    low, high = float(losses[bisect_left(reached, whole)]), float(losses[after])
     return low if low == high else low + (high - low) / 2
 
 
@@ -349,10 +352,13 @@ def _cvar(parts: Parts, reduction: Reduction) -> Outcome:
     total = int(reached[-1]) if len(reached) else 0
     if not total:
         raise _nothing()
+    # A power of two off every weight changes no share, and no product overflows.
+    size = int(np.frexp(weights.max())[1])
+    weights = np.ldexp(weights, -size)
     if math.isnan(losses[0]):
         return Outcome(math.nan)
     mass = Fraction(repr(reduction.alpha)) * total
-    whole = bisect_right(reached, mass)
+    whole = bisect_right(reached, int(mass))
     left = mass - (int(reached[whole - 1]) if whole else 0)
     # The grid of the integers against the weights themselves: Σw is both.
     scale = Fraction(exact_sum(weights).units, total)
@@ -362,7 +368,8 @@ def _cvar(parts: Parts, reduction: Reduction) -> Outcome:
         units = round(part.units * left * scale / (1 << UNIT_BITS))
         worst += ExactSum(units, part.nan, part.positive_infinity, part.negative_infinity)
     below = ExactSum(round(mass * scale))
-    return Outcome(worst / below, float(below))
+    units = below.units << size if size >= 0 else below.units >> -size
+    return Outcome(worst / below, float(ExactSum(units)))
 
 
 def _macro_mean(parts: Parts, reduction: Reduction) -> Outcome:

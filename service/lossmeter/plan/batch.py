@@ -22,7 +22,9 @@ from lossmeter.errors import (
 from lossmeter.plan.plan import Candidate, Plan
 
 BLOCK = 32_768
-MOST_ELEMENTS = 2**33
+# As often as Keras may repeat loss values under larger weights, and as many groups as may be kept.
+MOST_REPEATED = 2**28
+MOST_GROUPS = 2**24
 NUMERIC, WHOLE = "biuf", "biu"
 
 
@@ -269,9 +271,7 @@ def _moved(x: Array, axis: int) -> Array:
     if x.ndim == 1 and axis == 1:
         return x  # torch's unbatched form: the only axis holds the classes
     if not -x.ndim <= axis < x.ndim:
-        raise ParameterInvalid(
-            f"axis {axis} is outside an array of {x.ndim} axes", field="params.axis"
-        )
+        raise ParameterInvalid(f"axis is outside an array of {x.ndim} axes", field="params.axis")
     return np.moveaxis(x, axis, -1)
 
 
@@ -297,6 +297,11 @@ def _shaped(
             x = _spread(x, next(iter(shaped.values())).shape, spec.name)
         lead, own = x.shape[: x.ndim - len(core)], x.shape[x.ndim - len(core) :]
         shape = lead if shape is None else shape
+        if 0 in own and prod(lead):
+            raise ShapeMismatch(
+                f"{spec.name} has samples, but nothing in its last axis",
+                field=f"inputs.{spec.name}",
+            )
         same = lead == shape and all(
             sizes.setdefault(c, n) == n for c, n in zip(core, own, strict=True)
         )
@@ -343,11 +348,11 @@ def _grown(
     for name, x in arrays.items():
         own = x.shape[len(shape) :]
         repeated[name] = np.broadcast_to(x.reshape(*lead, *own), (*grown, *own))
-        if repeated[name].size > MOST_ELEMENTS:
+        if repeated[name].size > MOST_REPEATED:
             raise TooLarge(
                 "weights repeat the loss values too often",
                 field="inputs.sample_weight",
-                limit=MOST_ELEMENTS,
+                limit=MOST_REPEATED,
                 actual=repeated[name].size,
             )
     return (
@@ -402,6 +407,13 @@ def _groups(plan: Plan, shape: tuple[int, ...], labels: Array | None) -> Groups:
     cells = prod(kept)
     if cells == 1 and not kept:
         return Groups([None], None, [rows])
+    if cells > MOST_GROUPS:
+        raise TooLarge(
+            "the axes that are kept have too many positions",
+            field="reduction.axis",
+            limit=MOST_GROUPS,
+            actual=cells,
+        )
     places = np.arange(cells).reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
     per_rows = rows if 0 in axes else 1
     return Groups(

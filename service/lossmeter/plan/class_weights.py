@@ -47,7 +47,7 @@ def _given(asked: ClassWeight, classes: int) -> Array:
         raise ParameterInvalid('class_weight must be a list, a mapping or "balanced"', field=FIELD)
     table = np.ones(classes)
     for name, weight in asked.items():
-        if not (name.isdecimal() and int(name) < classes):
+        if not (name.isdecimal() and len(name) <= len(str(classes)) and int(name) < classes):
             raise ParameterInvalid(
                 f"class_weight names a class that is not in [0, {classes})", field=FIELD
             )

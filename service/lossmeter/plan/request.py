@@ -4,7 +4,7 @@ One place for all wires: each decodes its own form to the mapping read here.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +25,9 @@ class Body(BaseModel):
     """What all parts of a specification share: no unknown fields, no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # Fields of the request that are decoded apart.
+    beside: ClassVar[tuple[str, ...]] = ()
 
 
 class Options(Body):
@@ -81,6 +84,8 @@ class LossSpec(Body):
 class EvaluateSpec(Body):
     """A request without its tensors."""
 
+    beside: ClassVar[tuple[str, ...]] = ("inputs",)
+
     loss: str | None = None
     losses: Annotated[dict[str, LossSpec], Field(min_length=1)] | None = None
     params: dict[str, Any] = Field(default_factory=dict)
@@ -90,6 +95,8 @@ class EvaluateSpec(Body):
 
 class MergeSpec(Body):
     """A merge without its states."""
+
+    beside: ClassVar[tuple[str, ...]] = ("states",)
 
     reduction: str | ReductionBody | None = None
     options: MergeOptions = MergeOptions()
@@ -128,15 +135,17 @@ def read_evaluate(data: Mapping[str, Any]) -> EvaluateSpec:
     return spec
 
 
-def as_ours(error: ValidationError, model: type[BaseModel]) -> LossmeterError:
+def as_ours(error: ValidationError, model: type[Body]) -> LossmeterError:
     """The first thing pydantic found, without the data it found it in."""
     # Of the members of a union pydantic reports each; the last is the most structured one.
     found = error.errors(include_input=False, include_url=False, include_context=False)[-1]
-    path = [str(step) for step in found["loc"] if step not in ("str", "ReductionBody", "bool")]
+    # What pydantic calls the members of a union is no part of the place.
+    members = ("str", "bool", "list[str]", "ReductionBody", "int", "list[int]")
+    path = [str(step) for step in found["loc"] if step not in members]
     field = ".".join(path)
     message = found["msg"]
     if found["type"] == "extra_forbidden":
-        known = ", ".join(sorted(model.model_fields))
+        known = ", ".join(sorted((*model.model_fields, *model.beside)))
         hint = f"; the request has {known}" if len(path) == 1 else ""
         return UnknownField(f"no such field{hint}", field=field)
     if "reduction" in path and path[-1] == "name":

@@ -377,8 +377,8 @@ class Exponentials(_message.Message):
 
         NUMBER_FIELD_NUMBER: _builtins.int
         TOTAL_FIELD_NUMBER: _builtins.int
-        number: _builtins.int
-        """Its number b."""
+        number: _builtins.float
+        """Its number b, a whole number; a loss may be so great that no integer type holds it."""
         @_builtins.property
         def total(self) -> Global___ExactSum:
             """Σw·e^ℓ·2^(−512 b) of its entries."""
@@ -386,7 +386,7 @@ class Exponentials(_message.Message):
         def __init__(
             self,
             *,
-            number: _builtins.int = ...,
+            number: _builtins.float = ...,
             total: Global___ExactSum | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015

@@ -4,7 +4,7 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import orjson
@@ -23,7 +23,7 @@ from lossmeter.errors import (
 from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, ReductionBody, read, read_evaluate
 from lossmeter.wire.states import read_state, state_bytes, state_hash
-from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, from_bytes
+from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, check_labels, from_bytes
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 MOST_DEPTH = 1024
@@ -143,9 +143,18 @@ def _typed(value: Json, field: str, labels: bool) -> Array:
         raise MalformedRequest(
             "a tensor has dtype and data, or dtype, shape and base64", field=field
         )
-    if not isinstance(shape, list) or not all(type(n) is int for n in shape):
-        raise MalformedRequest("shape must be a list of whole numbers", field=f"{field}.shape")
-    return from_bytes(dtype, shape, _base64(text, f"{field}.base64"), field)
+    sizes = _sizes(shape, f"{field}.shape")
+    return from_bytes(dtype, sizes, _base64(text, f"{field}.base64"), field)
+
+
+def _sizes(shape: Any, field: str) -> list[int]:
+    """Whole numbers; beyond 64 bits the parser gives floats, which are whole too."""
+    whole = isinstance(shape, list) and all(
+        type(n) is int or (type(n) is float and n.is_integer()) for n in shape
+    )
+    if not whole:
+        raise MalformedRequest("shape must be a list of whole numbers", field=field)
+    return [int(n) for n in shape]
 
 
 def _base64(text: str, field: str) -> bytes:
@@ -156,43 +165,71 @@ def _base64(text: str, field: str) -> bytes:
 
 
 def _nested(value: Any, field: str, labels: bool) -> Array:
-    depth, first = 0, value
-    while isinstance(first, list) and first:
-        depth, first = depth + 1, first[0]
-    if depth > MOST_AXES:
-        raise TooLarge("lists are nested too deep", field=field, limit=MOST_AXES, actual=depth)
+    kinds = _leaf_types(value, field)
+    if not kinds <= {int, float, bool, str}:
+        raise _no_tensor(field)
+    if str in kinds:
+        return _with_strings(value, field, labels, kinds == {str})
+    return _array(value, field)
+
+
+def _no_tensor(field: str) -> MalformedRequest:
+    return MalformedRequest(
+        'a tensor holds numbers, booleans, or the strings "NaN", "Infinity" and "-Infinity"',
+        field=field,
+    )
+
+
+def _array(value: Any, field: str) -> Array:
     try:
-        x = np.array(value)
+        return np.array(value)
     except ValueError:
         raise ShapeMismatch(
             "lists are ragged: all of an axis must be equally long", field=field
         ) from None
-    if x.dtype.kind == "U":
-        return x if labels else _with_names(value, field)
-    if x.dtype.kind not in "biuf":
-        raise MalformedRequest(
-            'a tensor holds numbers, booleans, or the strings "NaN", "Infinity" and "-Infinity"',
-            field=field,
-        )
-    return x
 
 
-def _with_names(value: Any, field: str) -> Array:
-    """Numbers among which some are the names of non-finite ones."""
+def _leaf_types(value: Any, field: str, depth: int = 0) -> set[type]:
+    """The types of a tensor's elements: NumPy would make text of numbers beside a string."""
+    if depth > MOST_AXES:
+        raise TooLarge("lists are nested too deep", field=field, limit=MOST_AXES, actual=depth)
+    if not isinstance(value, list):
+        return {type(value)}
+    kinds = set(map(type, value))
+    if list in kinds:
+        kinds.discard(list)
+        for inner in value:
+            if type(inner) is list:
+                kinds |= _leaf_types(inner, field, depth + 1)
+    return kinds
 
-    def read_one(x: Any) -> Any:
-        if isinstance(x, list):
-            return [read_one(y) for y in x]
-        if isinstance(x, str):
-            return NON_FINITE[x]
-        return float(x)
 
-    try:
-        return np.array(read_one(value), dtype=np.float64)
-    except (KeyError, TypeError, ValueError):
-        raise MalformedRequest(
-            'the only strings among numbers are "NaN", "Infinity" and "-Infinity"', field=field
-        ) from None
+def _with_strings(value: Any, field: str, labels: bool, alone: bool) -> Array:
+    """Strings: labels of groups, or the names of numbers that are not finite.
+
+    Args:
+        value: Nested lists with strings in them.
+        field: Where they stand.
+        labels: Whether the tensor names groups.
+        alone: Whether there is nothing but strings.
+    """
+    if not labels:
+        try:
+            return _array(_numbers(value), field)
+        except KeyError:
+            pass
+    if not alone or not isinstance(value, list):
+        raise _no_tensor(field)
+    # Labels, or text where numbers should be, which the loss refuses by name.
+    check_labels(value, field)
+    return _array(value, field)
+
+
+def _numbers(x: Any) -> Any:
+    """Nested lists with the names of numbers made numbers; KeyError at any other string."""
+    if isinstance(x, list):
+        return [_numbers(inner) for inner in x]
+    return NON_FINITE[x] if isinstance(x, str) else float(x)
 
 
 def _cast(x: Array, dtype: str, field: str) -> Array:
@@ -252,7 +289,7 @@ def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
     fields |= _present(answer, "index", "batch_id", "relative_error", "omitted")
     if answer.groups is not None:
         fields["groups"] = {
-            label: _present(group, "count", "weight", "denominator")
+            label: _present(group, "value", "count", "weight", "denominator")
             for label, group in answer.groups.items()
         }
     if answer.state is not None:
@@ -281,15 +318,12 @@ def _value(answer: Answer) -> Any:
         return {label: number(x) for label, x in value.items()}
     # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
     wide = np.ascontiguousarray(value, dtype=np.float64)
-    if answer.kept is None or bool(answer.kept.all()):
-        return wide if np.isfinite(wide).all() and wide.ndim else _spelt(wide, None, None)
-    return _spelt(wide, answer.kept, answer.masked)
-
-
-def _spelt(x: Array, kept: Array | None, masked: float | None) -> Any:
-    spelt = x.astype(object)
-    odd = ~np.isfinite(x)
-    spelt[odd] = [number(v) for v in cast(Array, x[odd]).tolist()]
-    if kept is not None:
-        spelt[~kept] = masked
+    hidden = None if answer.kept is None or answer.masked is not None else ~answer.kept
+    if np.isfinite(wide).all() and wide.ndim:
+        return wide
+    spelt = wide.astype(object)
+    odd = ~np.isfinite(wide)
+    spelt[odd] = [number(x) for x in wide[odd].tolist()]
+    if hidden is not None:
+        spelt[hidden] = None
     return spelt.tolist()

@@ -1,7 +1,7 @@
 """Requests and answers as protobuf messages of lossmeter.v1."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
-from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.answer import Answer, Answers, Group
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import DtypeUnsupported, MalformedRequest
@@ -136,38 +136,17 @@ def answer_message(answer: Answer | Answers) -> pb.EvaluateResponse:
         omitted=answer.omitted,
         warnings=answer.warnings,
     )
-    if isinstance(answer.value, Mapping):
-        for label, group in _groups(answer, answer.value):
-            message.groups[label].CopyFrom(group)
-    else:
-        message.value.CopyFrom(tensor_message(_values(answer)))
+    for label, group in (answer.groups or {}).items():
+        fields = {name: getattr(group, name) for name in Group.__slots__}
+        message.groups[label].CopyFrom(pb.Group(**fields))
+    if not isinstance(answer.value, Mapping):
+        message.value.CopyFrom(tensor_message(np.asarray(answer.value)))
     if answer.kept is not None:
         message.kept.CopyFrom(tensor_message(answer.kept))
     if answer.state is not None:
         message.state = state_bytes(answer.state)
         message.state_hash = state_hash(answer.state)
     return message
-
-
-def _values(answer: Answer) -> Array:
-    """The value as an array; NaN where masked, or what the dialect gives there."""
-    values = np.asarray(answer.value)
-    if answer.kept is None or answer.masked is None:
-        return values
-    return np.where(answer.kept, values, np.asarray(answer.masked, values.dtype))
-
-
-def _groups(answer: Answer, values: Mapping[str, float]) -> Iterator[tuple[str, pb.Group]]:
-    for label, group in (answer.groups or {}).items():
-        yield (
-            label,
-            pb.Group(
-                value=values[label],
-                count=group.count,
-                weight=group.weight,
-                denominator=group.denominator,
-            ),
-        )
 
 
 def message_of(fields: Mapping[str, Any], message: M) -> M:

@@ -104,7 +104,7 @@ def _exponentials(part: Exponentials) -> pb.Exponentials:
 def _read_exponentials(message: pb.Exponentials) -> Exponentials:
     if len(message.bands) > Exponentials.KEPT:
         raise ValueError("more bands than are kept")
-    return Exponentials({band.number: _read_sum(band.total) for band in message.bands})
+    return Exponentials({int(band.number): _read_sum(band.total) for band in message.bands})
 
 
 def _extreme(part: Extreme) -> pb.Extreme:
@@ -171,33 +171,52 @@ def read_state(data: bytes, field: str = "states") -> State:
 def _state(message: pb.State) -> State:
     fields = {name: getattr(message.specification, name) for name in Specification.__slots__}
     spec = Specification(**fields)
-    if spec.hash() != message.specification_hash or not isinstance(orjson.loads(spec.params), dict):
-        raise ValueError("the hash is not that of the specification")
+    _check_specification(spec, message.specification_hash)
     state = State(
         spec,
         {batch.id: batch.rows for batch in message.batches},
         {_key(cell): _parts(cell) for cell in message.cells},
         tuple(message.shape),
     )
-    _check_consistency(state, message)
+    if len(state.cells) != len(message.cells):
+        raise ValueError("a group is there twice")
+    _check_groups(state)
+    for cell in state.cells.values():
+        _check_parts(cell, state)
     return state
 
 
-def _check_consistency(state: State, message: pb.State) -> None:
-    rows = sum(state.batches.values())
+def _check_specification(spec: Specification, told: bytes) -> None:
+    params = orjson.loads(spec.params)
+    good = spec.hash() == told and isinstance(params, dict) and isinstance(params["loss"], str)
+    good = good and spec.dtype in ("float32", "float64")
+    if not (good and spec.nonfinite in ("propagate", "omit", "error")):
+        raise ValueError("no service has this specification")
+
+
+def _check_groups(state: State) -> None:
     grouped = bool(state.spec.by or state.spec.axis)
-    kinds = {frozenset(cell) for cell in state.cells.values()}
-    good = len(kinds) <= 1 and len(state.cells) == len(message.cells) and bool(state.batches)
-    good = good and grouped != (None in state.cells)
+    good = bool(state.batches) and grouped != (None in state.cells)
+    good = good and len({frozenset(cell) for cell in state.cells.values()}) <= 1
     if state.shape:
-        good = good and set(state.cells) == set(range(math.prod(state.shape)))
-    for cell in state.cells.values():
-        linear = cell["linear"]
-        if not isinstance(linear, Linear):
-            raise ValueError("a group without counts")
-        good = good and linear.nonzero <= linear.count <= linear.entries
-        good = good and linear.nonzero <= linear.nonzero_entries <= linear.entries
-        good = good and linear.rows <= rows and (grouped or linear.rows == rows)
+        # Counted, not listed: the shape is not to be believed.
+        cells = math.prod(state.shape)
+        places = [key for key in state.cells if isinstance(key, int) and key < cells]
+        good = good and len(places) == len(state.cells) == cells
+    if not good:
+        raise ValueError("the groups are not those of the specification")
+
+
+def _check_parts(cell: Mapping[str, Part], state: State) -> None:
+    rows, linear = sum(state.batches.values()), cell[Linear.key]
+    if not isinstance(linear, Linear):
+        raise TypeError("a group without counts")
+    good = linear.nonzero <= linear.count <= linear.entries
+    good = good and linear.nonzero <= linear.nonzero_entries <= linear.entries
+    good = good and (linear.rows == rows if None in state.cells else linear.rows <= rows)
+    for part in cell.values():
+        if isinstance(part, Extreme) and part.value is not None:
+            good = good and part.row < state.batches.get(part.batch_id, 0)
     if not good:
         raise ValueError("the counts contradict each other")
 

@@ -109,7 +109,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise UnsupportedMedia(f"a file must end in {', '.join(SUFFIXES)}", field="file")
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowTypeError, BadZipFile, EOFError):
+    except (pa.ArrowException, ValueError, BadZipFile, EOFError):
         raise MalformedRequest(f"the file is no readable {path.suffix[1:]}", field="file") from None
 
 
@@ -164,14 +164,9 @@ def _lists(column: Any, name: str) -> Array:
 
 def _npz(path: Path, columns: Columns) -> Tensors:
     """The arrays of an npz, which are read whole."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            _check_present([n for names in columns.values() for n in names], list(file))
-            arrays = {
-                name: _joined([file[n] for n in names], name) for name, names in columns.items()
-            }
-    except ValueError:
-        raise MalformedRequest("the file is no npz of plain arrays", field="file") from None
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        _check_present([n for names in columns.values() for n in names], list(file))
+        arrays = {name: _joined([file[n] for n in names], name) for name, names in columns.items()}
     return Tensors(arrays)
 
 
@@ -183,7 +178,7 @@ def column_names(path: Path) -> list[str]:
     """
     with _readable(path):
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return list(file)
         if path.suffix == ".parquet":
             return list(pyarrow.parquet.read_schema(path).names)

@@ -21,6 +21,9 @@ NUMPY = {
 NAMES = (*NUMPY, BFLOAT16, STRING)
 MOST_AXES = 32
 MOST_ELEMENTS = 2**62
+MOST_CHARACTERS = 1024
+# Positions of a shape with a 0 in it: no bytes stand behind them.
+MOST_EMPTY = 2**24
 
 
 def from_bytes(dtype: str, shape: Sequence[int], data: bytes | memoryview, field: str) -> Array:
@@ -52,10 +55,13 @@ def _count(shape: Sequence[int], field: str) -> int:
         )
     if any(n < 0 for n in shape):
         raise ShapeMismatch("a dimension is negative", field=field)
-    count = math.prod(shape)
-    if count > MOST_ELEMENTS:
+    # Without its zeros: a size beyond what memory addresses is none even of nothing.
+    places = math.prod(max(n, 1) for n in shape)
+    if places > MOST_ELEMENTS:
         raise ShapeMismatch("the product of the shape overflows", field=field)
-    return count
+    if 0 in shape and places > MOST_EMPTY:
+        raise TooLarge("the shape is too large", field=field, limit=MOST_EMPTY, actual=places)
+    return math.prod(shape)
 
 
 def _numbers(
@@ -90,9 +96,21 @@ def _strings(data: bytes, count: int, field: str) -> Array:
         raise MalformedRequest(
             "strings are UTF-8, each after its length as a little-endian uint32", field=field
         ) from None
+    check_labels(found, field)
     if len(found) != count:
         raise ShapeMismatch(f"the shape has {count} elements, the data {len(found)}", field=field)
     return np.asarray(found, dtype=str) if found else np.zeros(0, dtype="U1")
+
+
+def check_labels(labels: Sequence[str], field: str) -> None:
+    """Refuse labels so long that an array of them would be far larger than they are.
+
+    Raises:
+        TooLarge: A label is too long.
+    """
+    longest = max(map(len, labels), default=0)
+    if longest > MOST_CHARACTERS:
+        raise TooLarge("a label is too long", field=field, limit=MOST_CHARACTERS, actual=longest)
 
 
 def dtype_name(x: Array) -> str:

@@ -31,10 +31,11 @@ class GrpcServer:
         )
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.grpc_threads, thread_name_prefix="grpc"),
-            interceptors=[StatusInterceptor()],
+            interceptors=[StatusInterceptor(settings.max_message_bytes)],
             options=[
                 ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                # The interceptor says what the limit is; gRPC's own refusal has no reason.
+                ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 # Callers may ping every 10 s between calls without being sent away.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from lossmeter.errors import Internal, LossmeterError
+from lossmeter.errors import Internal, LossmeterError, MalformedRequest, TooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,13 @@ def status_of(error: LossmeterError) -> status_pb2.Status:
     )
 
 
+def _readable(request: Any) -> Any:
+    """The message, unless it could not be read."""
+    if isinstance(request, LossmeterError):
+        raise request
+    return request
+
+
 def _packed(message: Any) -> Packed:
     packed = Packed()
     packed.Pack(message)
@@ -46,7 +55,14 @@ def _packed(message: Any) -> Packed:
 
 
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stubs alone
-    """Turns what a method raises into its status."""
+    """Turns what a method raises into its status.
+
+    Args:
+        max_message_bytes: Largest message that is read.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._limit = max_message_bytes
 
     def intercept_service(
         self,
@@ -57,24 +73,40 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         handler = continuation(details)
         if handler is None:
             return None
+        read = self._reader(handler.request_deserializer)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                self._guarded(handler.unary_unary, details.method),
-                handler.request_deserializer,
+                self._guarded(handler.unary_unary, details.method, _readable),
+                read,
                 handler.response_serializer,
             )
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(
-                self._guarded(handler.stream_unary, details.method),
-                handler.request_deserializer,
+                self._guarded(handler.stream_unary, details.method, partial(map, _readable)),
+                read,
                 handler.response_serializer,
             )
         return handler
 
-    def _guarded(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def _reader(self, parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+        """Parse a message, or give the mistake in it: gRPC's own answer would be INTERNAL."""
+
+        def read(data: bytes) -> Any:
+            if len(data) > self._limit:
+                return TooLarge("the message is too large", limit=self._limit, actual=len(data))
+            try:
+                return data if parse is None else parse(data)
+            except DecodeError:
+                return MalformedRequest("the bytes are not this message")
+
+        return read
+
+    def _guarded(
+        self, method: Callable[..., Any], name: str, check: Callable[[Any], Any]
+    ) -> Callable[..., Any]:
         def call(request: Any | Iterator[Any], context: grpc.ServicerContext) -> Any:
             try:
-                return method(request, context)
+                return method(check(request), context)
             except LossmeterError as error:
                 context.abort_with_status(rpc_status.to_status(status_of(error)))
             except Exception:

@@ -46,10 +46,20 @@ def problem(error: Exception, accept: str) -> tuple[int, dict[str, str], bytes]:
         logger.error("internal error %s", number, exc_info=error)
         error = Internal(f"internal error {number}")
     status = status_of(error)
-    headers = {"content-type": PROBLEM if PROBLEM in accept else JSON}
+    headers = {"content-type": PROBLEM if _wanted(accept) else JSON}
     if status == STATUS_OF_CODE[Code.UNAVAILABLE]:
         headers["retry-after"] = RETRY_SECONDS
     return status, headers, orjson.dumps(document(error, status))
+
+
+def _wanted(accept: str) -> bool:
+    """Whether a caller asks for problem documents by name, and does not refuse them by it."""
+    for item in accept.split(","):
+        name, *settings = (part.strip().lower() for part in item.split(";"))
+        weights = [text.removeprefix("q=") for text in settings if text.startswith("q=")]
+        if name == PROBLEM:
+            return not (weights and weights[0].strip("0.") == "")
+    return False
 
 
 def document(error: LossmeterError, status: int) -> dict[str, Any]:

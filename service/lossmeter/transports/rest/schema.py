@@ -52,8 +52,9 @@ class MergeBody(MergeSpec):
 
 
 class GroupSums(BaseModel):
-    """The sums behind one group's value."""
+    """One group's value and the sums behind it."""
 
+    value: Number
     count: int
     weight: Number
     denominator: Number | None = None
