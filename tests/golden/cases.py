@@ -18,7 +18,8 @@ HERE = Path(__file__).parent
 BY_HAND = 1e-12
 # From here on a framework's case is float32, and numbers near 0 are rounded more coarsely.
 SINGLE = 1e-5
-ABOUT_IT = ("id", "params", "reduction", "value", "code")
+SETTINGS = ("params", "reduction", "options")
+ABOUT_IT = ("id", "value", "code", *SETTINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,33 @@ def by_hand() -> Iterator[tuple[str, Case]]:
     """The cases of canonical losses, each with the name of its loss."""
     for file in sorted(HERE.glob("losses/*.json")):
         for case in json.loads(file.read_bytes()):
-            settings = {name: case[name] for name in ("params", "reduction") if name in case}
+            settings = {name: case[name] for name in SETTINGS if name in case}
             inputs = {name: x for name, x in case.items() if name not in ABOUT_IT}
             request = {"loss": file.stem, **settings, "inputs": inputs}
             expected = numbers(case["value"]) if "value" in case else None
             yield file.stem, Case(case["id"], request, expected, BY_HAND, 0.0, case.get("code"))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A bad request, and the refusal that it must meet.
+
+    Attributes:
+        id: What is bad about it.
+        request: The request as REST takes it.
+        reason: The reason of the refusal.
+        field: The place that it must name.
+        words: What its message must tell besides.
+    """
+
+    id: str
+    request: Mapping[str, Any]
+    reason: str
+    field: str
+    words: tuple[str, ...] = ()
+
+
+def refusals() -> Iterator[Refusal]:
+    """The requests that every wire must refuse."""
+    for row in json.loads(HERE.joinpath("refusals.json").read_bytes()):
+        yield Refusal(**row)

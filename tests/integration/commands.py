@@ -37,7 +37,9 @@ def evaluated(files: Sequence[Path], request: Request, *flags: str) -> Reply:
     reduction = request.get("reduction")
     by = ["--by", reduction["by"]] if isinstance(reduction, dict) and "by" in reduction else []
     settings = ["--params", json.dumps(request.get("params", {})), *_reduction(request), *by]
-    marks = [x for name in ("sample_weight", "mask") if name in request["inputs"] for x in _flag(name)]
+    marks = [
+        x for name in ("sample_weight", "mask") if name in request["inputs"] for x in _flag(name)
+    ]
     words = ("evaluate", *map(str, files), "--loss", request["loss"])
     return said(*words, *settings, *marks, *flags)
 
@@ -122,7 +124,7 @@ def write_csv(path: Path, columns: Mapping[str, Array]) -> None:
 
 def write_npz(path: Path, columns: Mapping[str, Array]) -> None:
     """Arrays by name."""
-    np.savez(path, **columns)
+    np.savez(path, allow_pickle=False, **columns)
 
 
 WRITERS: Mapping[str, Callable[[Path, Mapping[str, Any]], None]] = {

@@ -29,8 +29,8 @@ def settings_of(request: Request) -> dict[str, Any]:
 def array(name: str, x: Any) -> Array:
     """A tensor of JSON as the array that it means."""
     if isinstance(x, dict):
-        floats = x["dtype"].startswith("float")
-        return np.asarray(numbers(x["data"]) if floats else x["data"], x["dtype"])
+        dtype = "str" if x["dtype"] == "string" else x["dtype"]
+        return np.asarray(numbers(x["data"]) if dtype.startswith("float") else x["data"], dtype)
     found = np.asarray(x)
     given = isinstance(x, np.ndarray) or name in WHOLE or found.dtype.kind == "b"
     return found if given else numbers(x)

@@ -2,14 +2,12 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import grpc
 import httpx
 import numpy as np
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.errors import LossmeterError
@@ -17,6 +15,7 @@ from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.wire.states import state_bytes, state_hash
 from tests.golden.cases import numbers
 from tests.integration.forms import Array, array_of
+from tests.integration.refusals import details
 
 Value: TypeAlias = Array | Mapping[str, float]
 NOTHING = np.zeros(0)
@@ -28,9 +27,8 @@ CODES = {
     413: "RESOURCE_EXHAUSTED",
     422: "FAILED_PRECONDITION",
 }
-SUMS = ("count", "weight", "denominator")
 FIELDS = (
-    *("loss", "reduction", *SUMS, "backend", "device", "dtype"),
+    *("loss", "reduction", "count", "weight", "denominator", "backend", "device", "dtype"),
     *("index", "batch_id", "relative_error", "omitted"),
 )
 
@@ -87,14 +85,14 @@ def of_process(answer: Answer | Answers) -> Reply:
     """What the package's own function answers."""
     if isinstance(answer, Answers):
         results = {name: of_process(one) for name, one in answer.results.items()}
-        fields = {"total": answer.total, "skipped": list(answer.skipped)}
-        return Reply(NOTHING, _without_nothing(fields), results)
-    fields = {name: answer[name] for name in FIELDS} | {"warnings": list(answer.warnings)}
+        summary = {"total": answer.total, "skipped": list(answer.skipped)}
+        return Reply(NOTHING, _without_nothing(summary), results)
+    fields: dict[str, Any] = {name: answer[name] for name in FIELDS}
+    fields["warnings"] = list(answer.warnings)
     if answer.state is not None:
         fields |= {"state": state_bytes(answer.state), "state_hash": state_hash(answer.state)}
     if answer.groups is not None:
-        sums = {x: {n: getattr(group, n) for n in SUMS} for x, group in answer.groups.items()}
-        fields["groups"] = {label: _without_nothing(group) for label, group in sums.items()}
+        fields["groups"] = {x: _without_nothing(asdict(one)) for x, one in answer.groups.items()}
     value = answer.value
     given = value if isinstance(value, Mapping) else np.asarray(value)
     return Reply(given, _without_nothing(fields))
@@ -138,16 +136,17 @@ def of_grpc(found: pb.EvaluateResponse) -> Reply:
         return Reply(NOTHING, given, results)
     fields = {"count": 0, "weight": 0.0} | given
     if found.groups:
-        fields["groups"] = {x: _sums(group) for x, group in found.groups.items()}
-        return Reply({x: group.value for x, group in found.groups.items()}, fields)
+        fields["groups"] = {x: _group(one) for x, one in found.groups.items()}
+    if not found.HasField("value"):
+        return Reply({x: one.value for x, one in found.groups.items()}, fields)
     kept = {"kept": array_of(found.kept)} if found.HasField("kept") else {}
     fields.pop("value")
     return Reply(array_of(found.value), fields | kept)
 
 
-def _sums(group: pb.Group) -> Mapping[str, float]:
-    sums = {"count": group.count, "weight": group.weight}
-    return {**sums, "denominator": group.denominator} if group.HasField("denominator") else sums
+def _group(group: pb.Group) -> Mapping[str, float]:
+    made = {"value": group.value, "count": group.count, "weight": group.weight}
+    return {**made, "denominator": group.denominator} if group.HasField("denominator") else made
 
 
 def _without_nothing(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,13 +154,7 @@ def _without_nothing(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_rpc_error(error: grpc.RpcError) -> Refused:
-    """What gRPC refuses with: the status, its ErrorInfo and its BadRequest."""
-    told = {"detail": error.details()}
-    status = rpc_status.from_call(error)
-    for packed in status.details if status is not None else ():
-        info, fault = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        if packed.Unpack(info):
-            told |= {"reason": info.reason, **info.metadata}
-        elif packed.Unpack(fault):
-            told["field"] = fault.field_violations[0].field
+    """What gRPC refuses with."""
+    info, _ = details(error)
+    told = {"detail": error.details(), "reason": info.reason, **info.metadata}
     return Refused(error.code().name, told)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ LOSSMETER = str(Path(sys.executable).with_name("lossmeter"))
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 PAUSE_SECONDS = 0.02
-ENDS = (0, -signal.SIGTERM)
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 
 
@@ -55,22 +54,31 @@ class Service:
 
 
 @contextmanager
-def serving(log: Path, *flags: str, **settings: object) -> Iterator[Service]:
-    """A server on free ports, until the end of the block; it must then end on SIGTERM."""
+def serving(
+    log: Path, *flags: str, ends: Container[int] = (0,), **settings: object
+) -> Iterator[Service]:
+    """A server on free ports, until the end of the block; it must then end calmly on SIGTERM."""
     http_port, grpc_port = free_ports()
     with log.open("wb") as sink:
         process = start(http_port, grpc_port, *flags, log=sink.fileno(), **settings)
-    http = httpx.Client(base_url=f"http://{HOST}:{http_port}", timeout=60.0)
-    channel = grpc.insecure_channel(f"{HOST}:{grpc_port}", CHANNEL_OPTIONS)
-    service = Service(process, log, http_port, grpc_port, http, channel)
-    with process, http, channel:
+    with process, connected(process, log, http_port, grpc_port) as service:
         try:
             until(lambda: service.answers() or process.poll() is not None, START_SECONDS)
             assert process.poll() is None, log.read_text()
             yield service
         finally:
             ended = stop(process)
-    assert ended in ENDS, log.read_text()
+    assert ended in ends, log.read_text()
+
+
+@contextmanager
+def connected(
+    process: subprocess.Popen[bytes], log: Path, http_port: int, grpc_port: int
+) -> Iterator[Service]:
+    """A server with clients of its ports."""
+    http = httpx.Client(base_url=f"http://{HOST}:{http_port}", timeout=60.0)
+    with http, grpc.insecure_channel(f"{HOST}:{grpc_port}", CHANNEL_OPTIONS) as channel:
+        yield Service(process, log, http_port, grpc_port, http, channel)
 
 
 def start(

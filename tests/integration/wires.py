@@ -9,9 +9,9 @@ import grpc
 import httpx
 import numpy as np
 import orjson
+from google.protobuf import json_format
 
 import lossmeter
-from google.protobuf import json_format
 from lossmeter.errors import LossmeterError
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.wire.states import read_state
