@@ -9,7 +9,6 @@
     ├── NotFound             LossNotFound
     ├── Unimplemented        MethodNotAllowed UnsupportedMedia
     ├── TooLarge
-    ├── Unavailable          NotReady Draining
     └── Internal
 
 A message names the argument, its shape or its bound, and the next step; never the caller's data.
@@ -28,7 +27,6 @@ class Code(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
-    UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
 
@@ -199,21 +197,3 @@ class TooLarge(LossmeterError):
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "TOO_LARGE"
-
-
-class Unavailable(LossmeterError):
-    """The service cannot take the request now; a later one may pass."""
-
-    code = Code.UNAVAILABLE
-
-
-class NotReady(Unavailable):
-    """The service is starting."""
-
-    reason = "NOT_READY"
-
-
-class Draining(Unavailable):
-    """The service is stopping."""
-
-    reason = "DRAINING"

@@ -79,8 +79,6 @@ class ExactSum:
         """
         if self.special is None and divisor.special is None:
             return divide(self.units, divisor.units)
-        if divisor.special is None and divisor.units == 0:
-            raise ZeroDivisionError
         above, below = float(self), float(divisor)
         if math.isinf(above) and math.isinf(below):
             return math.nan

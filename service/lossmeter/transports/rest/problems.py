@@ -17,7 +17,6 @@ STATUS_OF_CODE: Mapping[Code, int] = {
     Code.NOT_FOUND: 404,
     Code.UNIMPLEMENTED: 415,
     Code.RESOURCE_EXHAUSTED: 413,
-    Code.UNAVAILABLE: 503,
     Code.INTERNAL: 500,
 }
 # Where the reason says more than the code.
@@ -28,7 +27,6 @@ STATUS_OF_REASON: Mapping[str, int] = {
     "METHOD_NOT_ALLOWED": 405,
 }
 JSON, PROBLEM = "application/json", "application/problem+json"
-RETRY_SECONDS = "1"
 
 
 def status_of(error: LossmeterError) -> int:
@@ -47,8 +45,6 @@ def problem(error: Exception, accept: str) -> tuple[int, dict[str, str], bytes]:
         error = Internal(f"internal error {number}")
     status = status_of(error)
     headers = {"content-type": PROBLEM if _wanted(accept) else JSON}
-    if status == STATUS_OF_CODE[Code.UNAVAILABLE]:
-        headers["retry-after"] = RETRY_SECONDS
     return status, headers, orjson.dumps(document(error, status))
 
 
