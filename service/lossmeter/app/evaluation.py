@@ -59,6 +59,7 @@ class Evaluation:
         self._state: State | None = None
         self._layout: tuple[tuple[int, ...], ...] = ()
         self._candidate: Candidate | None = None
+        self._keeps_rows = False
         self._output: tuple[Array, Array] | None = None
         self._rows = 0
         self._omitted = 0
@@ -104,6 +105,7 @@ class Evaluation:
         layout = tuple(x.shape[1:] for x in batch.inputs.values())
         if self._state is None:
             self._candidate = batch.candidate
+            self._keeps_rows = bool(batch.groups.shape) and 0 not in batch.groups.axes
             self._layout = layout
             self._state = State(spec, shape=batch.groups.shape)
         elif (spec, layout) != (self._state.spec, self._layout):
@@ -123,7 +125,7 @@ class Evaluation:
             dtype=batch.dtype.name,
             nonfinite=self._options.nonfinite,
             by=reduction.by or "",
-            axis=orjson.dumps(sorted(reduction.axis)).decode() if batch.groups.shape else "",
+            axis=_told(batch) if reduction.axis else "",
             profile=f"{self._backend.profile}/{self._backend.device}",
         )
 
@@ -279,10 +281,9 @@ class Evaluation:
         )
 
     def _refuse_unmergeable(self, candidate: Candidate) -> None:
-        reduction = self._plan.reduction
         if whole := _whole_batch(candidate):
             raise NotMergeable(f"{whole}, so it has no state", field="options.state")
-        if reduction.axis and 0 not in reduction.axis:
+        if self._keeps_rows:
             raise NotMergeable(
                 "a reduction that keeps axis 0 has no state; the batches simply follow each other",
                 field="options.state",
@@ -350,6 +351,11 @@ class _Cut:
         first = self._index[0]
         rows = np.arange(first.start, first.stop)
         return np.repeat(rows, self.entries // rows.size)
+
+
+def _told(batch: Batch) -> str:
+    """The axes reduced and how many there are, for the specification."""
+    return orjson.dumps([batch.groups.axes, len(batch.shape)]).decode()
 
 
 def refuse_unstreamable(plan: Plan, field: str) -> None:

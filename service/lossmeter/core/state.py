@@ -22,7 +22,7 @@ class Specification:
         dtype: Dtype of the loss values.
         nonfinite: What was done with entries that are not finite.
         by: Input that named the groups, or nothing.
-        axis: Axes that were reduced, as JSON; nothing for all.
+        axis: Axes that were reduced and their number, as JSON; nothing where none were named.
         profile: What computed the loss values: backend, device, library versions and instruction
             set. Losses with exp or log have the same bits only within one profile.
     """

@@ -58,12 +58,14 @@ class Groups:
         codes: Position of each entry's group in ``keys``, broadcast to the loss values' shape.
         rows: Number of samples of each group.
         shape: Shape of the answer where axes are kept.
+        axes: The axes reduced, counted from the first, where the reduction names any.
     """
 
     keys: list[Key]
     codes: Array | None
     rows: list[int]
     shape: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,11 +404,11 @@ def _groups(plan: Plan, shape: tuple[int, ...], labels: Array | None) -> Groups:
         return _by_label(labels, shape, plan.reduction.by or "")
     if not plan.reduction.axis:
         return Groups([None], None, [rows])
-    axes = _axes(plan.reduction.axis, len(shape))
+    axes = axes_from_first(plan.reduction.axis, len(shape))
     kept = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     cells = prod(kept)
-    if cells == 1 and not kept:
-        return Groups([None], None, [rows])
+    if not kept:
+        return Groups([None], None, [rows], axes=axes)
     if cells > MOST_GROUPS:
         raise TooLarge(
             "the axes that are kept have too many positions",
@@ -421,17 +423,23 @@ def _groups(plan: Plan, shape: tuple[int, ...], labels: Array | None) -> Groups:
         np.broadcast_to(places, shape),
         [per_rows] * cells,
         kept,
+        axes,
     )
 
 
-def _axes(axes: tuple[int, ...], rank: int) -> set[int]:
+def axes_from_first(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Axes counted from the first, in order.
+
+    Raises:
+        ParameterInvalid: One is not there, or named twice.
+    """
     found = {axis + rank if axis < 0 else axis for axis in axes}
     if len(found) != len(axes) or not all(0 <= axis < rank for axis in found):
         raise ParameterInvalid(
             f"axis must name different axes of the loss values, which have {rank}",
             field="reduction.axis",
         )
-    return found
+    return tuple(sorted(found))
 
 
 def _by_label(labels: Array, shape: tuple[int, ...], name: str) -> Groups:

@@ -6,6 +6,7 @@ import orjson
 
 from lossmeter.core.state import Specification
 from lossmeter.errors import LossmeterError, MalformedRequest, NotMergeable
+from lossmeter.plan.batch import axes_from_first
 from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import Plan, prepare
 from lossmeter.plan.request import ReductionBody
@@ -22,10 +23,10 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     """
     settings = orjson.loads(spec.params)
     loss = settings.pop("loss")
-    axis = orjson.loads(spec.axis) if spec.axis else None
+    axes, rank = orjson.loads(spec.axis) if spec.axis else ([], 0)
     try:
         asked = reduction or symbol_named(spec.loss).default_reduction
-        plan = prepare(spec.loss, settings, _grouped(asked, spec.by, axis))
+        plan = prepare(spec.loss, settings, _grouped(asked, spec.by, axes, rank))
     except LossmeterError as error:
         if error.field is not None and error.field.startswith("reduction"):
             raise
@@ -36,16 +37,13 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     return replace(plan, candidates=candidates)
 
 
-def _grouped(reduction: str | ReductionBody, by: str, axis: list[int] | None) -> ReductionBody:
+def _grouped(reduction: str | ReductionBody, by: str, axes: list[int], rank: int) -> ReductionBody:
     body = ReductionBody(name=reduction) if isinstance(reduction, str) else reduction
-    asked_axis = [body.axis] if isinstance(body.axis, int) else body.axis
-    if (body.by or by) != by or (asked_axis is not None and sorted(asked_axis) != (axis or [])):
+    asked = (body.axis,) if isinstance(body.axis, int) else tuple(body.axis or ())
+    other_axes = asked and (not axes or list(axes_from_first(asked, rank)) != axes)
+    if (body.by or by) != by or other_axes:
         raise NotMergeable(
             "the state was made with other groups; by and axis are fixed when it is made",
             field="reduction",
         )
-    if by:
-        body = body.model_copy(update={"by": by})
-    if axis is not None:
-        body = body.model_copy(update={"axis": axis})
-    return body
+    return body.model_copy(update={"by": by or None, "axis": axes or None})

@@ -23,6 +23,8 @@ APP = "lossmeter.transports.serve:create"
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
 ORPHAN_SECONDS = 1.0
+# What shells expect of a program that Ctrl-C ended.
+INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
 
 
@@ -126,6 +128,7 @@ def serve(settings: Settings) -> None:
         os.environ[f"LOSSMETER_{name.upper()}"] = str(value)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
     # uvicorn raises the signal that stopped it once more when it is done: the calm end it is.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         APP,

@@ -103,7 +103,9 @@ class Specification(_message.Message):
     by: _builtins.str
     """Input that named the groups; empty if none did."""
     axis: _builtins.str
-    """Axes reduced, as JSON; empty for all."""
+    """Axes reduced, counted from the first, and the number of axes there were, as JSON; empty where
+    the reduction names none.
+    """
     profile: _builtins.str
     """What computed the loss values: library versions, instruction set, device."""
     def __init__(

@@ -190,12 +190,15 @@ def _check_specification(spec: Specification, told: bytes) -> None:
     params = orjson.loads(spec.params)
     good = spec.hash() == told and isinstance(params, dict) and isinstance(params["loss"], str)
     good = good and spec.dtype in ("float32", "float64")
+    if spec.axis:
+        axes, rank = orjson.loads(spec.axis)
+        good = good and axes == sorted(set(axes)) and all(0 <= axis < rank for axis in axes)
     if not (good and spec.nonfinite in ("propagate", "omit", "error")):
         raise ValueError("no service has this specification")
 
 
 def _check_groups(state: State) -> None:
-    grouped = bool(state.spec.by or state.spec.axis)
+    grouped = bool(state.spec.by or state.shape)
     good = bool(state.batches) and grouped != (None in state.cells)
     good = good and len({frozenset(cell) for cell in state.cells.values()}) <= 1
     if state.shape:
