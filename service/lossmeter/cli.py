@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -242,10 +243,13 @@ def _evaluated(spec: EvaluateSpec, tables: Sequence[Table]) -> Answer | Answers:
     reduction = prepare(spec.loss or "", spec.params, spec.reduction).reduction
     blocks = _with_progress(tables)
     if Values not in reduction.rule.parts and reduction.rule.merges:
+        first = list(islice(blocks, 1))
         try:
             session = engine().open(spec, streaming=True)
+            for tensors in first:
+                session.add(tensors)
         except NotStreamable:
-            return engine().evaluate(spec, together(blocks))
+            return engine().evaluate(spec, together(chain(first, blocks)))
         for tensors in blocks:
             session.add(tensors)
         return session.finish()

@@ -30,6 +30,9 @@ class Code(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+MOST_CHARACTERS = 256
+
+
 class LossmeterError(Exception):
     """Base of the tree.
 
@@ -45,7 +48,8 @@ class LossmeterError(Exception):
     def __init__(self, detail: str, *, field: str | None = None, **facts: int) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.field = field
+        # A caller's own names may stand in it, and error headers are short.
+        self.field = None if field is None else field[:MOST_CHARACTERS]
         self.facts = facts
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.columns import LOSSES, Columns, batches, columns, shuffled
 from tests.integration.commands import merged_over_cli, over_cli
 from tests.integration.forms import Array
+from tests.integration.replies import Refused, Reply
 from tests.integration.servers import Service
 from tests.integration.wires import (
     MERGES,
@@ -30,6 +31,7 @@ Join: TypeAlias = Callable[[States], bytes]
 ROWS = 1004
 SIZES = (1, 7, 997, ROWS)
 ONES = 20
+HALVES = (slice(0, 3), slice(3, 5))
 AS_STATE: Mapping[str, Any] = {"options": {"state": True}}
 HELD: Mapping[str, Any] = {"state": ["min", "max", "median"]}
 # Batches of one row take long to make, so in one dtype.
@@ -184,6 +186,75 @@ def test_groups_merged(service: Service, loss: str, merge: Merge) -> None:
     states = grouped(loss, "float64", 97)
     found = {name: merge(service, states, {"reduction": x}).bits for name, x in GROUPED.items()}
     assert found == expected(loss, "float64", found)
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("reduction", ["mean", "weighted_mean", "keras2", "batch_mean", "std"])
+def test_a_group_is_answered_as_if_it_were_alone(loss: str, reduction: str) -> None:
+    given = columns(loss, "float64", ROWS)
+    together = in_process(None, request_of(loss, given, {"name": reduction, "by": "country"}))
+    alone = {
+        country: in_process(None, request_of(loss, of_country(given, country), reduction)).value
+        for country in ("de", "fr", "é")
+    }
+    assert together.value == alone
+
+
+@pytest.mark.parametrize("weights", [(6, 1), (6, 4)], ids=["a weight a row", "a weight a loss"])
+def test_a_group_of_keras_is_answered_as_if_it_were_alone(weights: tuple[int, ...]) -> None:
+    rng, loss = np.random.default_rng(6), "keras.losses.MeanSquaredError"
+    given = {"predictions": rng.random((6, 4, 2)), "targets": rng.random((6, 4, 2))}
+    given |= {"sample_weight": rng.random(weights), "country": np.array(list("aababb"))}
+    word = {"name": "mean_with_sample_weight"}
+    asked = {"loss": loss, "reduction": {**word, "by": "country"}, "inputs": given}
+    alone = [
+        in_process(None, {**asked, "reduction": word, "inputs": unnamed(of_country(given, x))})
+        for x in "ab"
+    ]
+    assert in_process(None, asked).value == {"a": alone[0].value, "b": alone[1].value}
+
+
+def of_country(given: Columns, country: str) -> Columns:
+    """The rows of one group."""
+    return {name: x[given["country"] == country] for name, x in given.items()}
+
+
+def unnamed(given: Columns) -> Columns:
+    """The rows without the names of their groups."""
+    return {name: x for name, x in given.items() if name != "country"}
+
+
+@pytest.mark.parametrize("loss", ["keras.losses.MeanSquaredError", "keras.losses.Poisson"])
+@every("ask", {"in a stream": over_stream(2), "merged": None})
+def test_a_loss_that_averages_the_rows_themselves(
+    service: Service, loss: str, ask: Ask | None
+) -> None:
+    x = np.array([1.0, 2.0, 3.0, 4.0, 10.0])
+    asked = {"loss": loss, "inputs": {"predictions": x, "targets": x[::-1].copy()}}
+    found = bits_or_refusal(lambda: ask(service, asked) if ask else merged_by_two(asked))
+    assert found in ("NOT_STREAMABLE", "NOT_MERGEABLE", in_process(None, asked).bits)
+
+
+def merged_by_two(asked: Mapping[str, Any]) -> Reply:
+    """The answer for a request cut in two."""
+    cut = [{name: x[part] for name, x in asked["inputs"].items()} for part in HALVES]
+    states = [in_process(None, {**asked, "inputs": inputs, **AS_STATE}).state for inputs in cut]
+    return merged_in_process(None, states, {})
+
+
+def bits_or_refusal(answer: Callable[[], Reply]) -> object:
+    try:
+        return answer().bits
+    except Refused as refused:
+        return refused.reason
+
+
+def test_a_state_has_one_nan() -> None:
+    x, y = np.array([np.inf, -np.nan, np.nan]), np.array([np.inf, 0.0, 0.0])
+    given = [{"predictions": x[order], "targets": y[order]} for order in ([0, 1, 2], [2, 1, 0])]
+    asked = [{"loss": "squared_error", "inputs": inputs, "options": HELD} for inputs in given]
+    first, second = (in_process(None, one).fields["state_hash"] for one in asked)
+    assert first == second
 
 
 @pytest.mark.parametrize(("shape", "axis"), AXES.values(), ids=AXES)

@@ -1,7 +1,8 @@
 """The engine: what every transport, the command line and the Python function call."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from lossmeter.app.answer import Answer, Answers
@@ -13,6 +14,7 @@ from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
 from lossmeter.core.state import State
 from lossmeter.errors import (
     BackendUnsupported,
+    LossmeterError,
     MalformedRequest,
     MissingInput,
     NotMergeable,
@@ -72,6 +74,7 @@ class Engine:
             self.backend(options),
             _kinds(plan, asked, streaming),
             with_state=asked is not None,
+            streaming=streaming,
         )
         if streaming:
             refuse_unstreamable(plan, field)
@@ -134,12 +137,41 @@ class Session:
         )
 
     def add(self, tensors: Tensors) -> None:
-        """Evaluate the next rows."""
-        self._evaluation.add(tensors)
+        """Evaluate the next rows.
+
+        Raises:
+            MissingInput: A tensor that the request names for an input is absent.
+        """
+        if not self._field:
+            self._evaluation.add(tensors)
+            return
+        for ours, theirs in self._renames.items():
+            if theirs not in tensors.arrays:
+                raise MissingInput(
+                    "the tensor that this input names is absent",
+                    field=f"{self._field}inputs.{ours}",
+                )
+        with self._placed():
+            self._evaluation.add(tensors.renamed(self.sources()))
 
     def finish(self) -> Answer:
         """The answer."""
-        return self._evaluation.finish()
+        with self._placed():
+            return self._evaluation.finish()
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Say of a mistake which of several losses it is in, and which shared tensor."""
+        try:
+            yield
+        except LossmeterError as error:
+            if self._field and error.field is not None:
+                place, _, name = error.field.partition(".")
+                shared = place == "inputs" and name in self.sources()
+                error.field = (
+                    f"inputs.{self.sources()[name]}" if shared else f"{self._field}{error.field}"
+                )
+            raise
 
     def sources(self) -> dict[str, str]:
         """Input of the loss to name of the shared tensor."""
@@ -181,7 +213,7 @@ class Sessions:
             raise MissingInput("the targets of a loss are absent", field="inputs")
         self._present = present
         for session in present.values():
-            session.add(tensors.renamed(session.sources()))
+            session.add(tensors)
 
     def finish(self) -> Answers:
         """The answers and their weighted total."""

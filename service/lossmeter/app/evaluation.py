@@ -39,6 +39,7 @@ class Evaluation:
         backend: What computes the loss values.
         kinds: The parts to keep.
         with_state: Whether to answer with the state.
+        streaming: Whether batches follow one another.
     """
 
     def __init__(
@@ -49,17 +50,20 @@ class Evaluation:
         kinds: tuple[type[Part], ...],
         *,
         with_state: bool = False,
+        streaming: bool = False,
     ) -> None:
         self._plan = plan
         self._options = options
         self._backend = backend
         self._kinds = kinds
         self._with_state = with_state
+        self._streaming = streaming
         self._batch_id = options.batch_id or uuid4().hex
         self._state: State | None = None
         self._layout: tuple[tuple[int, ...], ...] = ()
         self._candidate: Candidate | None = None
         self._keeps_rows = False
+        self._whole: str | None = None
         self._output: tuple[Array, Array] | None = None
         self._rows = 0
         self._omitted = 0
@@ -75,7 +79,8 @@ class Evaluation:
         state = self._begin(batch)
         inputs = dict(batch.inputs)
         if (as_binary := batch.candidate.variant.as_binary) is not None:
-            inputs["targets"] = as_binary(inputs["targets"])
+            kept = inputs["targets"] if batch.mask is None else inputs["targets"][batch.mask]
+            inputs["targets"] = as_binary(inputs["targets"], kept)
         work = _Work(batch, inputs, class_table(batch))
         if self._plan.reduction.name == "none":
             masked = self._plan.symbol.dialect.masked
@@ -94,17 +99,20 @@ class Evaluation:
         """Counts of a whole batch."""
         groups = batch.groups
         for at, key in enumerate(groups.keys):
-            counts = Linear(rows=groups.rows[at], weight_entries=batch.weight_entries)
+            counts = Linear(rows=groups.rows[at], weight_entries=batch.own_weights(at))
             # Parts of nothing, so that a group without rows has its parts too.
             state.add(key, [counts, *(kind() for kind in self._kinds if kind is not Linear)])
         self._rows += batch.rows
         state.batches[self._batch_id] = self._rows
 
     def _begin(self, batch: Batch) -> State:
+        if self._streaming and batch.whole:
+            raise NotStreamable(f"{batch.whole}; send all samples in one request", field="params")
         spec = self._specification(batch)
         layout = tuple(x.shape[1:] for x in batch.inputs.values())
         if self._state is None:
             self._candidate = batch.candidate
+            self._whole = batch.whole
             self._keeps_rows = bool(batch.groups.shape) and 0 not in batch.groups.axes
             self._layout = layout
             self._state = State(spec, shape=batch.groups.shape)
@@ -281,7 +289,7 @@ class Evaluation:
         )
 
     def _refuse_unmergeable(self, candidate: Candidate) -> None:
-        if whole := _whole_batch(candidate):
+        if whole := self._whole or _whole_batch(candidate):
             raise NotMergeable(f"{whole}, so it has no state", field="options.state")
         if self._keeps_rows:
             raise NotMergeable(

@@ -87,7 +87,7 @@ class Linear:
         entries: Number of entries, masked ones included.
         nonzero_entries: Number of those with w ≠ 0.
         rows: Size N of axis 0.
-        weight_entries: Number of entries of the weights before they were broadcast.
+        weight_entries: Number of weights before they were broadcast; 0 for a group.
     """
 
     key: ClassVar[str] = "linear"
@@ -221,32 +221,35 @@ class Exponentials:
 
     key: ClassVar[str] = "exponentials"
     BAND_BITS: ClassVar[int] = 512
+    BAND: ClassVar[float] = 512 * math.log(2.0)
     KEPT: ClassVar[int] = 4
 
     bands: Mapping[int, ExactSum] = field(default_factory=dict)
+    special: ExactSum = ZERO
 
     @classmethod
     def of(cls, block: Block) -> Self:
         losses, weights = block.losses, block.weights
         finite = np.isfinite(losses)
-        if not finite.all():
-            # e^NaN and e^inf have no band; they spoil the sum in band 0, e^-inf is 0 there.
-            special = np.exp(losses[~finite])
-            weights_there = 1.0 if weights is None else weights[~finite]
-            rest = cls._bands(losses[finite], None if weights is None else weights[finite])
-            return cls({0: exact_sum(special * weights_there)}) + rest
-        return cls._bands(losses, weights)
+        if finite.all():
+            return cls._bands(losses, weights)
+        # e^NaN and e^inf have no band, and e^-inf is nothing.
+        odd = np.exp(losses[~finite])
+        odd = odd if weights is None else odd * weights[~finite]
+        rest = cls._bands(losses[finite], None if weights is None else weights[finite])
+        return cls(special=exact_sum(odd)) + rest
 
     @classmethod
     def _bands(cls, losses: Floats, weights: Floats | None) -> Self:
-        binade = np.rint(losses / math.log(2.0))
+        band = np.floor(losses / cls.BAND)
+        # Beyond 2^52 the last digit of ℓ is worth more than its place in the band.
+        inside = np.where(np.abs(losses) < 2.0**52, losses, 0.0)
+        binade = np.where(inside == losses, np.rint(inside / math.log(2.0)), 0.0)
         # ln 2 in two parts, the first short enough that its product with the binade is exact.
-        rest = (losses - binade * 0.6931471803691238) - binade * 1.9082149292705877e-10
-        # Beyond 2^52 the last digit of ℓ is worth more than the whole rest.
-        rest = np.clip(rest, -1.0, 1.0)
+        rest = (inside - binade * 0.6931471803691238) - binade * 1.9082149292705877e-10
         terms = np.exp(rest) if weights is None else weights * np.exp(rest)
-        band = np.floor(binade / cls.BAND_BITS)
-        terms = np.ldexp(terms, (binade - band * cls.BAND_BITS).astype(np.int64))
+        place = np.where(inside == losses, binade - band * cls.BAND_BITS, 0.0)
+        terms = np.ldexp(terms, place.astype(np.int64))
         present, codes = np.unique(band, return_inverse=True)
         sums = exact_sums_of(terms, codes, present.size)
         return cls(cls._highest(dict(zip(map(int, present.tolist()), sums, strict=True))))
@@ -260,7 +263,7 @@ class Exponentials:
         bands = dict(self.bands)
         for band, total in other.bands.items():
             bands[band] = bands.get(band, ZERO) + total
-        return type(self)(self._highest(bands))
+        return type(self)(self._highest(bands), self.special + other.special)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +357,12 @@ class Histogram:
         return np.where(
             bits >= 0, bits >> cls.SHIFT, ~((bits & np.int64(0x7FFF_FFFF_FFFF_FFFF)) >> cls.SHIFT)
         )
+
+    @classmethod
+    def holds(cls, number: int) -> bool:
+        """Whether any number but NaN falls into a bin."""
+        infinite = 0x7FF << 52 - cls.SHIFT
+        return ~infinite <= number <= infinite
 
     @classmethod
     def middle(cls, number: int) -> float:

@@ -148,6 +148,8 @@ def _mean_over(divisor: Callable[[Linear, Reduction], ExactSum]) -> Finish:
 
     def finish(parts: Parts, reduction: Reduction) -> Outcome:
         linear = _part(parts, Linear)
+        if not linear.count:
+            raise _nothing()
         below = divisor(linear, reduction)
         value = _ratio(linear.total, below)
         return Outcome(_root(value) if reduction.root else value, float(below))
@@ -168,7 +170,7 @@ def _mean_divisor(linear: Linear, reduction: Reduction) -> ExactSum:
 
 
 def _weight_divisor(linear: Linear, reduction: Reduction) -> ExactSum:
-    if not reduction.own_weights or linear.entries in (0, linear.weight_entries):
+    if not reduction.own_weights or linear.weight_entries in (0, linear.entries):
         return linear.weight
     # Each weight was broadcast to the same number of entries, so the division is exact.
     weight = linear.weight
@@ -248,23 +250,21 @@ def _harmonic_mean(parts: Parts, _: Reduction) -> Outcome:
 
 
 def _logsumexp(parts: Parts, _: Reduction) -> Outcome:
-    bands = _part(parts, Exponentials).bands
-    if not bands:
-        return Outcome(-math.inf)
-    top, bits = max(bands), Exponentials.BAND_BITS
+    exponentials, bits = _part(parts, Exponentials), Exponentials.BAND_BITS
+    bands, special = exponentials.bands, exponentials.special.special
+    if special is not None or not bands:
+        return Outcome(-math.inf if special is None else _log(special))
+    top = max(bands)
     units = sum(
         (total.units << bits * Exponentials.KEPT) >> bits * min(top - band, Exponentials.KEPT)
         for band, total in bands.items()
     )
-    special = [total for total in bands.values() if total.special is not None]
-    if special:
-        return Outcome(_log(float(sum(special, start=ZERO))))
     if units <= 0:
         return Outcome(-math.inf if units == 0 else math.nan)
     binades = units.bit_length() - 1
-    mantissa = units / (1 << binades) if binades >= 0 else 0.0
-    binades += bits * top - UNIT_BITS - bits * Exponentials.KEPT
-    return Outcome(math.log(mantissa) + binades * math.log(2.0))
+    mantissa = units / (1 << binades)
+    binades -= UNIT_BITS + bits * Exponentials.KEPT
+    return Outcome(top * Exponentials.BAND + (binades * math.log(2.0) + math.log(mantissa)))
 
 
 def _log(x: float) -> float:

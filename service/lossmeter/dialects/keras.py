@@ -40,12 +40,13 @@ def align_like_keras(x: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
-def zero_one_if_all_are(targets: Array) -> Array:
+def zero_one_if_all_are(targets: Array, kept: Array) -> Array:
     """Keras's hinge labels: 0 and 1 mean −1 and +1 only if every label of the batch is 0 or 1.
 
-    Labels that are taken as they are become (y + 1)/2, which the hinge maps back to y.
+    Labels under the mask have no say. Labels that are taken as they are become (y + 1)/2, which the
+    hinge maps back to y.
     """
-    if np.isin(targets, (0, 1)).all():
+    if np.isin(kept, (0, 1)).all():
         return targets
     return (np.asarray(targets, dtype=np.result_type(targets, np.float32)) + 1) / 2
 

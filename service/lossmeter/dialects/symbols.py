@@ -94,7 +94,7 @@ class Variant:
         index_targets: Whether this variant is for class indices; None if targets do not choose.
         class_axis: Where the framework puts the classes.
         inner_mean: Whether the last axis of the values is averaged.
-        as_binary: Turns all targets of a batch into 0 and 1, where the framework looks at all.
+        as_binary: Turns targets into 0 and 1 by a look at all kept ones of the batch.
         domains: Inputs that are checked even so, with the canonical domain.
     """
 
@@ -108,7 +108,7 @@ class Variant:
     index_targets: bool | None = None
     class_axis: int = -1
     inner_mean: bool = False
-    as_binary: Callable[[Array], Array] | None = None
+    as_binary: Callable[[Array, Array], Array] | None = None
     domains: Mapping[str, Any] = field(default_factory=dict)
 
 

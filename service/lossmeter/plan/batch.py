@@ -103,10 +103,23 @@ class Batch:
         """Size of axis 0; a single sample is one row."""
         return self.shape[0] if self.shape else 1
 
+    def own_weights(self, group: int) -> int:
+        """How many weights a group had before they were broadcast; 0 where none can be said."""
+        if self.groups.codes is None:
+            return self.weight_entries
+        by_row = not self.groups.shape and self.rows and self.weight_entries % self.rows == 0
+        return self.groups.rows[group] * self.weight_entries // self.rows if by_row else 0
+
     @property
-    def entries(self) -> int:
-        """Number of loss values, masked ones included."""
-        return prod(self.shape)
+    def whole(self) -> str | None:
+        """Why the values depend on all rows at once, if they do."""
+        candidate, rank = self.candidate, max((x.ndim for x in self.inputs.values()), default=0)
+        averaged = candidate.program.inner_mean and not self.shape
+        if averaged or (rank > 1 and candidate.axis in (0, -rank)):
+            return "the axis of the samples is used up"
+        arrays = [*candidate.per_output.values(), candidate.factor]
+        by_row = any(x is not None and x.ndim == len(self.shape) and x.shape[0] > 1 for x in arrays)
+        return "a parameter has a number for each sample" if by_row else None
 
     def blocks(self) -> Iterator[tuple[slice, ...]]:
         """Indices that cut the loss values into runs of about 32,768 numbers, in C order."""
@@ -146,7 +159,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     _check_names(plan, specs, tensors.arrays, by)
     arrays = {spec.name: tensors.arrays[spec.name] for spec in specs}
     for spec in specs:
-        _check_dtype(spec, arrays[spec.name])
+        _numeric(arrays[spec.name], spec.name)
     dtype = _dtype(specs, arrays, tensors.plain)
     arrays = _squeezed(plan, candidate, arrays)
     arrays = _class_axis_last(candidate, arrays)
@@ -209,10 +222,6 @@ def _check_names(
                 ),
                 field=f"inputs.{name}",
             )
-
-
-def _check_dtype(spec: InputSpec, x: Array) -> None:
-    _numeric(x, spec.name)
 
 
 def _numeric(x: Array, name: str) -> None:
@@ -341,7 +350,9 @@ def _grown(
     shape: tuple[int, ...], arrays: dict[str, Array], weights: Array | None, mask: Array | None
 ) -> tuple[tuple[int, ...], dict[str, Array], Array | None, Array | None]:
     """Keras lets weights be larger than the loss values, which are then repeated."""
-    grown = np.broadcast_shapes(*(x.shape for x in (weights, mask) if x is not None), shape)
+    # What is aligned has the shape of the loss values, or the larger one they are repeated to.
+    aligned = [x.shape for x in (weights, mask) if x is not None]
+    grown = np.broadcast_shapes(*aligned) if aligned else shape
     if grown == shape:
         return shape, arrays, weights, mask
     more = (1,) * (len(grown) - len(shape))

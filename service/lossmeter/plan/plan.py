@@ -1,5 +1,6 @@
 """A specification made ready: everything that can be decided before the tensors are seen."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -89,21 +90,29 @@ def prepare(
         UnknownReduction: No such reduction.
     """
     asked = reduction.model_dump_json() if isinstance(reduction, ReductionBody) else reduction
-    key = orjson.dumps(params, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
-    if len(key) > _CACHED_BYTES:
-        return _prepare(loss, params, asked, field)
-    return _cached(loss, key, asked, field)
+    try:
+        key = json.dumps(params, allow_nan=False, sort_keys=True, default=_plain)
+    except (TypeError, ValueError):
+        raise ParameterInvalid(
+            "parameters are finite numbers, booleans, strings, and lists and objects of them",
+            field=f"{field}params",
+        ) from None
+    prepared = _prepare if len(key) > _CACHED_CHARACTERS else _cached
+    return prepared(loss, key, asked, field)
 
 
-_CACHED_BYTES = 4096
+def _plain(value: Any) -> Any:
+    """A NumPy scalar or array as JSON has it."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError
 
 
-@lru_cache(maxsize=1024)
-def _cached(loss: str, params: bytes, reduction: str | None, field: str) -> Plan:
-    return _prepare(loss, orjson.loads(params), reduction, field)
+_CACHED_CHARACTERS = 4096
 
 
-def _prepare(loss: str, params: Mapping[str, Any], asked: str | None, field: str) -> Plan:
+def _prepare(loss: str, key: str, asked: str | None, field: str) -> Plan:
+    params = orjson.loads(key)
     symbol = symbol_named(loss, f"{field}loss")
     candidates = tuple(
         _candidate(symbol, index, params, f"{field}params") for index in _chosen(symbol, params)
@@ -113,6 +122,9 @@ def _prepare(loss: str, params: Mapping[str, Any], asked: str | None, field: str
         is_body = asked.startswith("{")
         body = ReductionBody.model_validate_json(asked) if is_body else ReductionBody(name=asked)
     return Plan(symbol, candidates, read_reduction(body, symbol, f"{field}reduction"))
+
+
+_cached = lru_cache(maxsize=1024)(_prepare)
 
 
 def _chosen(symbol: Symbol, params: Mapping[str, Any]) -> list[int]:
@@ -185,7 +197,10 @@ def _array(numbers: Any, field: str) -> Array | None:
     if numbers is None:
         return None
     try:
-        return np.asarray(numbers, dtype=np.float64)
+        array = np.asarray(numbers)
+        if array.dtype.kind not in "iuf":
+            raise TypeError
+        return array.astype(np.float64)
     except (ValueError, TypeError):
         raise ParameterInvalid(
             "must be numbers in nested lists of equal length", field=field

@@ -16,8 +16,6 @@ from lossmeter.errors import (
     UnknownReduction,
 )
 
-Backend = Literal["numpy"]
-Device = Literal["cpu", "cuda", "auto"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -136,7 +134,7 @@ def read_evaluate(data: Mapping[str, Any]) -> EvaluateSpec:
 
 
 def as_ours(error: ValidationError, model: type[Body]) -> LossmeterError:
-    """The first thing pydantic found, without the data it found it in."""
+    """What pydantic found, without the data it found it in."""
     # Of the members of a union pydantic reports each; the last is the most structured one.
     found = error.errors(include_input=False, include_url=False, include_context=False)[-1]
     # What pydantic calls the members of a union is no part of the place.

@@ -20,6 +20,7 @@ from lossmeter.transports.grpc.server import GrpcServer
 from lossmeter.transports.rest.app import create_app
 
 APP = "lossmeter.transports.serve:create"
+BACKENDS = {("numpy", "cpu"): NumpyBackend, ("numpy", "auto"): NumpyBackend}
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
 ORPHAN_SECONDS = 1.0
@@ -31,7 +32,7 @@ PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
 def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
-    engine = Engine(NumpyBackend())
+    engine = Engine(BACKENDS[settings.backend, settings.device]())
     return _WithLifespan(create_app(engine, settings), GrpcServer(engine, settings), settings)
 
 

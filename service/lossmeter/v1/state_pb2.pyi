@@ -398,18 +398,24 @@ class Exponentials(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     BANDS_FIELD_NUMBER: _builtins.int
+    SPECIAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exponentials.Band]:
         """The bands, by number."""
+
+    @_builtins.property
+    def special(self) -> Global___ExactSum:
+        """Entries that are not finite, which have no band."""
 
     def __init__(
         self,
         *,
         bands: _abc.Iterable[Global___Exponentials.Band] | None = ...,
+        special: Global___ExactSum | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["special", b"special"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bands", b"bands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bands", b"bands", "special", b"special"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

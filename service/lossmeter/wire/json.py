@@ -317,7 +317,7 @@ def _value(answer: Answer) -> Any:
     if isinstance(value, Mapping):
         return {label: number(x) for label, x in value.items()}
     # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
-    wide = np.ascontiguousarray(value, dtype=np.float64)
+    wide = np.asarray(value, dtype=np.float64, order="C")
     hidden = None if answer.kept is None or answer.masked is not None else ~answer.kept
     if np.isfinite(wide).all() and wide.ndim:
         return wide

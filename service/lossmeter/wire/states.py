@@ -24,7 +24,9 @@ from lossmeter.core.parts import (
 )
 from lossmeter.core.state import Key, Specification, State, order
 from lossmeter.errors import MalformedRequest
+from lossmeter.plan.batch import MOST_GROUPS
 from lossmeter.v1 import state_pb2 as pb
+from lossmeter.wire.tensors import MOST_AXES
 
 FORMAT = 1
 # The widest sum: 2^64 terms of the greatest float64.
@@ -98,13 +100,14 @@ def _exponentials(part: Exponentials) -> pb.Exponentials:
         pb.Exponentials.Band(number=number, total=_sum(total))
         for number, total in sorted(part.bands.items())
     ]
-    return pb.Exponentials(bands=bands)
+    return pb.Exponentials(bands=bands, special=_sum(part.special))
 
 
 def _read_exponentials(message: pb.Exponentials) -> Exponentials:
     if len(message.bands) > Exponentials.KEPT:
         raise ValueError("more bands than are kept")
-    return Exponentials({int(band.number): _read_sum(band.total) for band in message.bands})
+    bands = {int(band.number): _read_sum(band.total) for band in message.bands}
+    return Exponentials(bands, _read_sum(message.special))
 
 
 def _extreme(part: Extreme) -> pb.Extreme:
@@ -127,6 +130,8 @@ def _histogram(part: Histogram) -> pb.Histogram:
 
 def _read_histogram(message: pb.Histogram) -> Histogram:
     weights = [_read_sum(weight).units for weight in message.weights]
+    if not all(Histogram.holds(number) for number in message.numbers):
+        raise ValueError("a bin that no number falls into")
     return Histogram(dict(zip(message.numbers, weights, strict=True)), message.nan)
 
 
@@ -204,8 +209,10 @@ def _check_groups(state: State) -> None:
     if state.shape:
         # Counted, not listed: the shape is not to be believed.
         cells = math.prod(state.shape)
-        places = [key for key in state.cells if isinstance(key, int) and key < cells]
-        good = good and len(places) == len(state.cells) == cells
+        places = math.prod(max(size, 1) for size in state.shape)
+        good = good and len(state.shape) <= MOST_AXES and places <= MOST_GROUPS
+        keys = [key for key in state.cells if isinstance(key, int) and key < cells]
+        good = good and len(keys) == len(state.cells) == cells
     if not good:
         raise ValueError("the groups are not those of the specification")
 

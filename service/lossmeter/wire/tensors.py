@@ -111,6 +111,8 @@ def check_labels(labels: Sequence[str], field: str) -> None:
     longest = max(map(len, labels), default=0)
     if longest > MOST_CHARACTERS:
         raise TooLarge("a label is too long", field=field, limit=MOST_CHARACTERS, actual=longest)
+    if any("\0" in label for label in labels):
+        raise MalformedRequest("a label holds a NUL character", field=field)
 
 
 def dtype_name(x: Array) -> str:

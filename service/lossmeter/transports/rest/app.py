@@ -15,9 +15,8 @@ from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
 from lossmeter.errors import LossmeterError, MethodNotAllowed, NotFound
 from lossmeter.settings import Settings
 from lossmeter.transports.rest import schema
-from lossmeter.transports.rest.front import Front
+from lossmeter.transports.rest.front import Front, answer_evaluation, answer_merge
 from lossmeter.transports.rest.problems import problem
-from lossmeter.wire.json import answer_body, read_merge, read_request
 
 DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
 
@@ -95,7 +94,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
     )
     async def evaluate(request: Request) -> Response:
         """Evaluate one loss, or several over shared tensors, on one batch."""
-        return _json(answer_body(engine.evaluate(*read_request(await request.body()))))
+        return _json(answer_evaluation(engine, await request.body()))
 
     @app.post(
         "/v1/states:merge",
@@ -106,7 +105,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
     )
     async def merge(request: Request) -> Response:
         """Finish states made apart, as if their batches had been one."""
-        return _json(answer_body(engine.merge(*read_merge(await request.body()))))
+        return _json(answer_merge(engine, await request.body()))
 
 
 def _json(body: bytes) -> Response:
