@@ -289,6 +289,7 @@ class Extreme:
             return cls()
         # argmin and argmax stop at the first NaN, as the answer must.
         at = int(block.losses.argmin() if cls.sign > 0 else block.losses.argmax())
+        row = 0 if block.rows is None else int(block.rows[at])
         # One NaN and one 0 of the many, so that equal extremes have equal bits.
         value = float(block.losses[at]) + 0.0
         return cls(math.nan if math.isnan(value) else value, block.batch_id, row)
