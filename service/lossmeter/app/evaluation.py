@@ -81,7 +81,8 @@ class Evaluation:
         if (as_binary := batch.candidate.variant.as_binary) is not None:
             kept = inputs["targets"] if batch.mask is None else inputs["targets"][batch.mask]
             inputs["targets"] = as_binary(inputs["targets"], kept)
-        work = _Work(batch, inputs, class_table(batch))
+        omit = self._options.nonfinite == "omit"
+        work = _Work(batch, inputs, class_table(batch, omit))
         if self._plan.reduction.name == "none":
             masked = self._plan.symbol.dialect.masked
             empty = np.nan if masked is None else masked

@@ -1,9 +1,12 @@
 """Weights picked by the class of each target."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import Loss
+from lossmeter.core.exact import ZERO, exact_sums
 from lossmeter.errors import EmptyReduction, ParameterInvalid
 from lossmeter.plan.batch import Batch
 from lossmeter.plan.plan import ClassWeight
@@ -22,8 +25,12 @@ def class_of(loss: Loss, targets: Array) -> Array:
     return (targets > HALF).astype(np.int64)
 
 
-def class_table(batch: Batch) -> Array | None:
+def class_table(batch: Batch, omit: bool) -> Array | None:
     """The weight of each class; None if the request gives none.
+
+    Args:
+        batch: What is to be weighed.
+        omit: Whether entries that are not finite are left out.
 
     Raises:
         ParameterInvalid: A list of the wrong length, or a mapping that names no class.
@@ -32,7 +39,7 @@ def class_table(batch: Batch) -> Array | None:
     if asked is None:
         return None
     if asked == "balanced":
-        return _balanced(batch)
+        return _balanced(batch, omit)
     return _given(asked, batch.classes)
 
 
@@ -55,20 +62,35 @@ def _given(asked: ClassWeight, classes: int) -> Array:
     return table
 
 
-def _balanced(batch: Batch) -> Array:
+def _balanced(batch: Batch, omit: bool) -> Array:
     """scikit-learn's formula over the kept samples: Σs / (classes present · Σs of the class)."""
-    targets = batch.inputs["targets"]
-    weights = np.ones(batch.shape) if batch.weights is None else batch.weights
-    keep = np.ones(batch.shape, dtype=bool) if batch.mask is None else batch.mask
-    if batch.candidate.ignore_index is not None:
-        keep = keep & (targets != batch.candidate.ignore_index)
-    classes = class_of(batch.candidate.variant.loss, targets[keep]).astype(np.int64)
+    keep = _counted(batch, omit)
+    targets = batch.inputs["targets"][keep]
+    classes = class_of(batch.candidate.variant.loss, targets).astype(np.int64)
     if classes.size and not (classes.min() >= 0 and classes.max() < batch.classes):
         return np.ones(batch.classes)  # the domain check of the block names the fault
-    sums = np.bincount(classes, weights=weights[keep], minlength=batch.classes)
-    present = np.bincount(classes, minlength=batch.classes) > 0
-    if not present.any():
+    weights = np.ones(batch.shape) if batch.weights is None else batch.weights
+    sums = exact_sums(weights[keep].astype(np.float64), classes, batch.classes)
+    present = [number for number, total in enumerate(sums) if total != ZERO]
+    if not present:
         raise EmptyReduction("no entry is kept to balance the classes by", field="inputs.mask")
+    total = sum(sums, start=ZERO)
     table = np.ones(batch.classes)
-    table[present] = sums.sum() / (present.sum() * sums[present])
+    for number in present:
+        shared = replace(sums[number], units=sums[number].units * len(present))
+        table[number] = total / shared
     return table
+
+
+def _counted(batch: Batch, omit: bool) -> Array:
+    """The entries whose classes are counted: those kept, with a target that is a number."""
+    keep = np.ones(batch.shape, dtype=bool) if batch.mask is None else batch.mask
+    if batch.candidate.ignore_index is not None:
+        keep = keep & (batch.inputs["targets"] != batch.candidate.ignore_index)
+    for name, x in batch.inputs.items():
+        if x.dtype.kind == "f" and (omit or name == "targets"):
+            odd = ~np.isfinite(x) if omit else np.isnan(x)
+            keep = keep & ~odd.reshape(*batch.shape, -1).any(axis=-1)
+    if omit and batch.weights is not None:
+        keep = keep & np.isfinite(batch.weights)
+    return keep
