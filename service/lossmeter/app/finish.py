@@ -63,7 +63,8 @@ def answer_from(
 
 def _finished(parts: Parts, reduction: Reduction, empty: float | None) -> Outcome:
     try:
-        return finish(parts, reduction)
+        with np.errstate(all="ignore"):
+            return finish(parts, reduction)
     except EmptyReduction:
         if empty is None or not reduction.rule.mean:
             raise

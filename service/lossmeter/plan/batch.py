@@ -10,6 +10,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec
 from lossmeter.core.parts import Ints
 from lossmeter.core.state import Key
+from lossmeter.dialects.symbols import align_leading
 from lossmeter.errors import (
     DtypeUnsupported,
     MissingInput,
@@ -84,6 +85,7 @@ class Batch:
         dtype: Dtype they are computed in.
         classes: Number of classes, where the loss has a class axis.
         weight_entries: Number of weights before they were broadcast.
+        along_rows: Whether weights and mask lie along the samples, as far as they have axes.
     """
 
     candidate: Candidate
@@ -97,6 +99,7 @@ class Batch:
     dtype: np.dtype[np.floating]
     classes: int
     weight_entries: int
+    along_rows: bool
 
     @property
     def rows(self) -> int:
@@ -117,6 +120,8 @@ class Batch:
         averaged = candidate.program.inner_mean and not self.shape
         if averaged or (rank > 1 and candidate.axis in (0, -rank)):
             return "the axis of the samples is used up"
+        if not self.along_rows:
+            return "a weight or mask lies along another axis than the samples"
         arrays = [*candidate.per_output.values(), candidate.factor]
         by_row = any(x is not None and x.ndim == len(self.shape) and x.shape[0] > 1 for x in arrays)
         return "a parameter has a number for each sample" if by_row else None
@@ -167,6 +172,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     weights, mask = tensors.arrays.get("sample_weight"), tensors.arrays.get("mask")
     own = [x.shape for x in (weights, mask) if x is not None]
     align = plan.symbol.dialect.align
+    along_rows = align is align_leading or not any(0 < len(s) < len(shape) for s in own)
     if weights is not None:
         _numeric(weights, "sample_weight")
         weights = align(weights, shape, "sample_weight")
@@ -187,6 +193,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         dtype=dtype,
         classes=sizes.get("C", 2),
         weight_entries=weight_entries,
+        along_rows=along_rows,
     )
 
 
