@@ -1,6 +1,6 @@
 """What each loss is tried with: its parameters, and numbers that are hard in a domain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TypeAlias
 
@@ -15,12 +15,14 @@ from lossmeter.core.declare import (
     InputSpec,
     Loss,
     Param,
+    PerClass,
 )
-from lossmeter.core.domains import Interval
+from lossmeter.core.domains import Domain
 
 DType: TypeAlias = type[np.floating]
 Params: TypeAlias = Mapping[str, object]
-# A number, a class index or a vector for each input, in declared order.
+# A number, a class index or a vector for each input, in declared order; of a loss that the batch
+# defines, whole batches.
 Row: TypeAlias = tuple[object, ...]
 
 LOSSES = [*REGISTRY.values()]
@@ -73,6 +75,107 @@ PARAMS: dict[str, list[Params]] = {
         {"margin": 0.0, "p": 3.0},
         {"epsilon": 1e-6},
     ],
+    "multilabel_soft_margin": [{}, {"output_weight": FACTOR}],
+    "binary_focal_cross_entropy": [
+        {},
+        {"gamma": 0.0},
+        {"gamma": 0.5, "alpha": 0.25},
+        {"label_smoothing": 0.1, "alpha": 1.0},
+    ],
+    "sigmoid_focal": [
+        {},
+        {"gamma": 0.0},
+        {"gamma": 0.5, "alpha": 0.25},
+        {"label_smoothing": 0.1, "alpha": 1.0},
+    ],
+    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "safe_softmax_cross_entropy": [{}, {"label_smoothing": 0.1}],
+    "linear_cross_entropy": [{}, {"label_smoothing": 0.1}],
+    "categorical_focal_cross_entropy": [
+        {},
+        {"gamma": 0.0, "alpha": FACTOR},
+        {"gamma": 0.5, "alpha": 1.0, "label_smoothing": 0.1},
+    ],
+    "poly_cross_entropy": [{}, {"epsilon": -0.5, "label_smoothing": 0.1}],
+    "generalized_cross_entropy": [{}, {"q": 0.01}, {"q": 0.7}],
+    "multi_margin": [{}, {"p": 2}, {"margin": 0.1}],
+    "fenchel_young": [{}, {"max_fun": "max"}, {"max_fun": "sparsemax"}],
+    "kl_divergence_log_input": [{}, {"log_target": True}],
+    "symmetric_mean_absolute_percentage_error": [{}, {"epsilon": 1e-6}],
+    "weighted_mean_absolute_percentage_error": [{}, {"epsilon": 1e-6}],
+    "tweedie_deviance": [{"power": q} for q in (-1.0, 0.0, 1.0, 1.5, 2.0, 3.0)],
+    "half_tweedie_nll_log": [{}, *({"power": q} for q in (0.0, 0.5, 1.0, 2.0, 3.0))],
+    "cosine_similarity_loss": [{}, {"epsilon": 1e-6}, {"sign": 1.0}],
+    "cosine_embedding": [{}, {"margin": 0.3}, {"margin": -0.5, "epsilon": 1e-12}],
+    "margin_ranking": [{}, {"margin": 0.1}],
+    "hinge_embedding": [{}, {"margin": 0.3}],
+    "triplet_margin_with_distance": [
+        {},
+        {"distance_function": "squared_euclidean", "margin": 0.5},
+        {"distance_function": "manhattan", "swap": True},
+        {"distance_function": "cosine", "swap": True},
+        {"difference_add": 1e-6},
+    ],
+    "circle": [{}, {"gamma": 2.0, "margin": 0.25}, {"remove_diagonal": False}],
+    "ntxent": [{}, {"temperature": 1.0}],
+    "dice": [{}, {"smooth": 1.0}, {"epsilon": 0.0, "axis": [1]}, {"axis": [2, -2]}],
+    "tversky": [
+        {},
+        {"alpha": 0.3, "beta": 0.7, "smooth": 1.0},
+        {"epsilon": 0.0, "axis": [1]},
+        {"axis": [2, -2]},
+    ],
+    "generalized_dice": [{}, {"smooth": 0.0}],
+    "generalized_box_iou": [{}, {"epsilon": 0.0}],
+    "distance_box_iou": [{}, {"epsilon": 0.0}],
+    "complete_box_iou": [{}, {"epsilon": 0.0}],
+    "ctc": [{}, {"blank": 2}, {"zero_infinity": True}],
+}
+
+EVEN = [-1.3862943611198906] * 4
+SURE = [-0.001, -7.0, -8.0, -9.0]
+SPIKE = [-1e3, 0.0, -1e3, -1e3]
+MASK = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+GUESS = [[0.999, 1e-8, 0.0], [0.5, 1.0, 0.25]]
+NOTHING = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+FEATURES = [[1.0, 0.0], [1e3, -1e3], [1e-8, 3.0]]
+MATRIX = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5]]
+UNITS = [[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0], [1.0, 0.0], [0.0, -1.0]]
+LABELS = [[0, 0, 1, 1, 2], [0, 0, 0, 0, 0], [0, 1, 2, 3, 4], [7, 7, -1, -1, 7]]
+SHORES = [[[0.5, 0.5], [0.9, 0.1]], [[1.0, 0.0], [0.3, 0.7]]]
+SHORES_SEEN = [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]]
+BOXES = [
+    [0.0, 0.0, 1.0, 1.0],
+    [0.0, 0.0, 4.0, 1.0],
+    [0.0, 0.0, 1.0, 4.0],
+    [0.5, 0.5, 1.5, 1.25],
+    [2.0, 3.0, 5.0, 7.0],
+    [1e3, 1e3, 1001.0, 1002.0],
+    [-1e-3, 0.0, 1.0, 1.001],
+    [2.0, 2.0, 2.0, 5.0],
+]
+# Rows of losses whose inputs are tied to each other, or are more than vectors.
+HARD: dict[str, list[Row]] = {
+    "brier_score": [
+        *((p, y) for p in (0.0, 1e-8, 0.5, 1.0) for y in (0, 1)),
+        *(([0.999, 0.0005, 0.0005], y) for y in range(3)),
+        *(([0.3, 0.7], y) for y in range(2)),
+    ],
+    "zero_one": [(1, 1), (1, 2), ([1, 0], [1, 0]), ([1, 0], [1, 1]), ([1], [0])],
+    "hamming": [(1, 1), (1, 2), ([1, 0], [1, 0]), ([1, 0], [1, 1]), ([1], [0])],
+    "mean_pairwise_squared_error": [(MASK, GUESS), (MASK, NOTHING), (GUESS, GUESS)],
+    "dice": [(GUESS, MASK), (MASK, MASK), (NOTHING, NOTHING), (NOTHING, MASK), (GUESS, GUESS)],
+    "tversky": [(GUESS, MASK), (MASK, MASK), (NOTHING, NOTHING), (NOTHING, MASK)],
+    "generalized_dice": [(SHORES, SHORES_SEEN), (SHORES_SEEN, SHORES_SEEN), (SHORES, SHORES)],
+    "circle": [(UNITS, labels) for labels in LABELS],
+    "ntxent": [(UNITS, labels) for labels in LABELS],
+    "linear_cross_entropy": [(x, MATRIX, y) for x in FEATURES for y in range(3)],
+    "ctc": [
+        (steps, labels, heard, said)
+        for steps in ([EVEN] * 4, [SURE] * 4, [SPIKE, EVEN, SPIKE, SURE])
+        for labels in ([1, 1], [1, 3], [3, 1])
+        for heard, said in ((4, 2), (3, 2), (2, 2), (4, 1), (1, 0), (0, 0), (0, 1))
+    ],
 }
 
 
@@ -92,28 +195,38 @@ def kernel_params(loss: Loss) -> list[Param]:
     return [p for p in loss.params if p not in (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT)]
 
 
-def interval(spec: InputSpec, loss: Loss, params: Params) -> Interval:
-    """The bounds of an input."""
-    domain = spec.kind.domain
+def domain_of(spec: InputSpec, loss: Loss, params: Params) -> Domain:
+    """The domain of an input under these parameters."""
     defaults = {p.name: p.default for p in loss.params}
-    return domain.given({**defaults, **params}) if domain.given else domain.interval
+    return spec.kind.domain.under({**defaults, **params})
+
+
+def classes_fixed(loss: Loss, params: Params) -> bool:
+    """Whether a list of one number a class fixes how many there are."""
+    return any(p.marked(PerClass) and isinstance(params.get(p.name), list) for p in loss.params)
 
 
 def hard_rows(loss: Loss, params: Params, dtype: DType) -> list[Row]:
     """Every combination of hard values of the inputs."""
+    if loss.name in HARD:
+        return HARD[loss.name]
     return list(product(*(_hard(spec, loss, params, dtype) for spec in loss.inputs)))
 
 
 def _hard(spec: InputSpec, loss: Loss, params: Params, dtype: DType) -> list[object]:
-    domain = spec.kind.domain
-    if domain.index:
-        return list(range(CLASSES))
+    domain = domain_of(spec, loss, params)
     if spec.kind.core:
         return [*_hard_vectors(dtype)[domain.name]]
+    if domain.index:
+        return list(range(CLASSES))
     if domain.members:
         return list(domain.members)
-    bounds = interval(spec, loss, params)
-    return [x for x in _hard_numbers(dtype) if bounds.holds(np.asarray(x))]
+    # Powers of these neither overflow nor vanish.
+    numbers = POWERED if "power" in params else _hard_numbers(dtype)
+    return [x for x in numbers if domain.interval.holds(np.asarray(x))]
+
+
+POWERED = [0.0, 1e-8, 0.5, 0.999, 1.0, 3.0, 30.0, 1e3, -0.5, -1.0, -30.0]
 
 
 def _hard_numbers(dtype: DType) -> list[float]:
@@ -122,7 +235,7 @@ def _hard_numbers(dtype: DType) -> list[float]:
     return [0.0, *sizes, *(-x for x in sizes)]
 
 
-def _hard_vectors(dtype: DType) -> dict[str, list[list[float]]]:
+def _hard_vectors(dtype: DType) -> Mapping[str, Sequence[Sequence[float]]]:
     low, high = float(np.finfo(dtype).smallest_subnormal), _below_one(dtype)
     return {
         "logits": [
@@ -142,6 +255,22 @@ def _hard_vectors(dtype: DType) -> dict[str, list[list[float]]]:
             [high, 1.0 - high, 0.0],
             [low, 1.0, 0.0],
         ],
+        "log_probability": [
+            [0.0, -1e3, -1e3],
+            [-0.001, -7.0, -1e3],
+            [-1e-8, -18.5, -30.0],
+            [-1.0986122886681098, -1.0986122886681098, -1.0986122886681098],
+            [-0.6931471805599453, -0.6931471805599453, -np.inf],
+        ],
+        "nonnegative": [
+            [0.0, 0.0, 0.0],
+            [1.0, 0.0, 1e-8],
+            [0.999, 0.0005, 0.0005],
+            [30.0, 1e3, 2.0],
+        ],
+        "binary": [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]],
+        "class_list": [[0, 1, 2], [2, -1, -1], [-1, 0, 1], [1, 0, -1], [0, 0, -1], [1, -1, 99]],
+        "box_xyxy": BOXES,
         "real": [
             [0.0, 0.0, 0.0],
             [1.0, 0.0, 0.0],

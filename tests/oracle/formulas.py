@@ -17,7 +17,8 @@ mp.dps = 50
 
 Vector: TypeAlias = list[mpf]
 Result: TypeAlias = tuple[mpf, mpf]
-Formula: TypeAlias = Callable[..., mpf | Result]
+Matrix: TypeAlias = list[Vector]
+Formula: TypeAlias = Callable[..., mpf | Result | list[mpf] | list[Result]]
 F = TypeVar("F", bound=Formula)
 
 
@@ -35,22 +36,35 @@ class Oracle:
 
     def off(
         self,
-        actual: float,
+        actual: float | list[float],
         inputs: Iterable[object],
         params: Mapping[str, object],
         dtype: type[np.floating],
     ) -> float:
         """How far a kernel's value is off, in ulp; infinite where one of the two is NaN."""
         result = self.formula(*map(exact, inputs), **{k: exact(x) for k, x in params.items()})
-        value, size = result if isinstance(result, tuple) else (result, abs(result))
-        if mp.isnan(value) or np.isnan(actual):
-            return 0.0 if mp.isnan(value) and np.isnan(actual) else float("inf")
-        info = np.finfo(dtype)
-        top = mp.ldexp(1, int(info.maxexp))
-        # Infinity stands where the next float would, so that a value may round to it.
-        near, far = (max(-top, min(top, mp.mpf(x))) for x in (actual, value))
-        exponent = max(mp.frexp(min(size, top))[1] - 1, int(info.minexp))
-        return float(abs(near - far) / mp.ldexp(1, exponent - int(info.nmant)))
+        return _off(actual, result, dtype)
+
+
+def _off(actual: float | list[float], result: mpf | Result, dtype: type[np.floating]) -> float:
+    if isinstance(actual, list):
+        assert isinstance(result, list)
+        return max((_off(*pair, dtype) for pair in zip(actual, result, strict=True)), default=0)
+    value, size = result if isinstance(result, tuple) else (result, abs(result))
+    if mp.isnan(value) or np.isnan(actual):
+        # Of terms that overflow nothing is left to compare.
+        lost = mp.isnan(value) and np.isnan(actual)
+        return 0.0 if lost or _overflows(result, dtype) else float("inf")
+    info = np.finfo(dtype)
+    top = mp.ldexp(1, int(info.maxexp))
+    # Infinity stands where the next float would, so that a value may round to it.
+    near, far = (max(-top, min(top, mp.mpf(x))) for x in (actual, value))
+    exponent = max(mp.frexp(min(size, top))[1] - 1, int(info.minexp))
+    return float(abs(near - far) / mp.ldexp(1, exponent - int(info.nmant)))
+
+
+def _overflows(result: object, dtype: type[np.floating]) -> bool:
+    return isinstance(result, tuple) and result[1] >= mp.ldexp(1, int(np.finfo(dtype).maxexp))
 
 
 def exact(x: object) -> object:
@@ -276,3 +290,393 @@ def triplet_margin(
     if swap:
         far = min(far, distance(positive, negative))
     return max(margin + near - far, mp.zero), margin + near + far
+
+
+@oracle(ulp=2)
+def squared_hinge(x: mpf, y: mpf) -> mpf:
+    return max(0, 1 - (2 * y - 1) * x) ** 2
+
+
+@oracle(ulp=1)
+def perceptron(x: mpf, y: mpf) -> mpf:
+    return max(0, (1 - 2 * y) * x)
+
+
+@oracle(ulp=4)
+def soft_margin(x: mpf, y: mpf) -> mpf:
+    return mp.log1p(mp.exp((1 - 2 * y) * x))
+
+
+@oracle(ulp=4)
+def multilabel_soft_margin(x: Vector, y: Vector, *, output_weight: Vector | None = None) -> mpf:
+    terms = map(soft_margin, x, y)
+    factor = output_weight or [mp.one] * len(x)
+    return mp.fsum(w * term for w, term in zip(factor, terms, strict=True)) / len(x)
+
+
+@oracle(ulp=3)
+def exponential_loss(x: mpf, y: mpf) -> mpf:
+    return y * mp.exp(-x) + (1 - y) * mp.exp(x)
+
+
+@oracle(ulp=4)
+def sparsemax_binary(x: mpf, y: mpf) -> mpf:
+    u = -x if y else x
+    if abs(u) >= 1:
+        return max(u, mp.zero)
+    return (u + 1) ** 2 / 4
+
+
+def focal(shares: Result, wanted: Result, gamma: mpf, alpha: mpf | None) -> mpf:
+    """The focal factor of a probability and its complement, wanted to be others."""
+    (p, q), (y1, y0) = shares, wanted
+    balance = 1 if alpha is None else alpha * y1 + (1 - alpha) * y0
+    missed = y1 * q + y0 * p
+    return balance * (missed**gamma if gamma else mp.one)
+
+
+@oracle(ulp=12)
+def binary_focal_cross_entropy(
+    p: mpf, y: mpf, *, gamma: mpf = 2, alpha: mpf | None = None, label_smoothing: mpf = 0
+) -> mpf:
+    y1, y0 = smoothed([y, 1 - y], label_smoothing)
+    factor = focal((p, 1 - p), (y1, y0), gamma, alpha)
+    return (
+        factor * binary_cross_entropy(p, y, label_smoothing=label_smoothing) if factor else mp.zero
+    )
+
+
+@oracle(ulp=12)
+def sigmoid_focal(
+    x: mpf, y: mpf, *, gamma: mpf = 2, alpha: mpf | None = None, label_smoothing: mpf = 0
+) -> Result:
+    y1, y0 = smoothed([y, 1 - y], label_smoothing)
+    p, q = (1 / (1 + mp.exp(-z)) for z in (x, -x))
+    value = focal((p, q), (y1, y0), gamma, alpha) * binary_cross_entropy_with_logits(
+        x, y, label_smoothing=label_smoothing
+    )
+    # The exponent γ·ln(1 − p_t) is rounded where neither label nor γ is whole.
+    return value, value * (
+        1 + gamma * min(abs(x), 800) if label_smoothing or y % 1 or gamma % 1 else 1
+    )
+
+
+@oracle(ulp=8)
+def safe_softmax_cross_entropy(x: Vector, y: Vector, *, label_smoothing: mpf = 0) -> Result:
+    return softmax_cross_entropy(x, y, label_smoothing=label_smoothing)
+
+
+@oracle(ulp=0)
+def negative_log_likelihood(x: Vector, y: int) -> mpf:
+    return -x[y]
+
+
+@oracle(ulp=2)
+def multiclass_log_loss(p: Vector, y: int) -> mpf:
+    return -ln(p[y])
+
+
+@oracle(ulp=12)
+def categorical_focal_cross_entropy(
+    p: Vector,
+    y: Vector,
+    *,
+    alpha: mpf | Vector = 0.25,
+    gamma: mpf = 2,
+    label_smoothing: mpf = 0,
+) -> mpf:
+    factors = alpha if isinstance(alpha, list) else [mp.mpf(alpha)] * len(p)
+    shares = smoothed(y, label_smoothing)
+    missed = [(1 - a) ** gamma if gamma else mp.one for a in p]
+    return -mp.fsum(
+        f * m * times_ln(b, ln(a)) if m else mp.zero
+        for f, m, a, b in zip(factors, missed, p, shares, strict=True)
+    )
+
+
+@oracle(ulp=8)
+def poly_cross_entropy(
+    x: Vector, y: Vector, *, epsilon: mpf = 2, label_smoothing: mpf = 0
+) -> Result:
+    shares = smoothed(y, label_smoothing)
+    total = mp.fsum(map(mp.exp, x))
+    missed = mp.fsum(b * (1 - mp.exp(a) / total) for a, b in zip(x, shares, strict=True))
+    value, size = softmax_cross_entropy(x, y, label_smoothing=label_smoothing)
+    return value + epsilon * missed, size + abs(epsilon) * (missed + mp.fsum(shares))
+
+
+@oracle(ulp=6)
+def generalized_cross_entropy(p: Vector, y: int, *, q: mpf = 0.5) -> mpf:
+    return (1 - p[y] ** q) / q
+
+
+@oracle(ulp=4)
+def categorical_hinge(x: Vector, y: Vector) -> Result:
+    others = max((1 - b) * a for a, b in zip(x, y, strict=True))
+    return max(others - dot(x, y) + 1, mp.zero), 1 + 2 * max(map(abs, x))
+
+
+@oracle(ulp=2)
+def crammer_singer_hinge(x: Vector, y: int) -> Result:
+    others = max((a for c, a in enumerate(x) if c != y), default=-mp.inf)
+    return max(mp.zero, 1 + others - x[y]), 1 + abs(others - x[y]) if len(x) > 1 else mp.one
+
+
+@oracle(ulp=6)
+def multi_margin(x: Vector, y: int, *, p: int = 1, margin: mpf = 1) -> Result:
+    leads = [a - x[y] for c, a in enumerate(x) if c != y]
+    value = mp.fsum(max(0, margin + a) ** p for a in leads) / len(x)
+    return value, value + mp.fsum((margin + abs(a)) ** p for a in leads if margin + a > 0)
+
+
+@oracle(ulp=6)
+def multilabel_margin(x: Vector, y: list[int]) -> Result:
+    right = y[: y.index(-1)] if -1 in y else y
+    wrong = [a for c, a in enumerate(x) if c not in right]
+    pairs = [(x[t], a) for t in right for a in wrong]
+    value = mp.fsum(max(0, 1 - t + a) for t, a in pairs) / len(x)
+    return value, value + mp.fsum(1 + abs(t) + abs(a) for t, a in pairs)
+
+
+@oracle(ulp=1)
+def multiclass_perceptron(x: Vector, y: int) -> mpf:
+    return max(x) - x[y]
+
+
+def simplex(x: Vector) -> Vector:
+    """The distribution nearest to x, by trying how many of its entries are above 0."""
+    ordered = sorted(x, reverse=True)
+    thresholds = ((mp.fsum(ordered[:k]) - 1) / k for k in range(1, len(x) + 1))
+    threshold = next(
+        t for k, t in enumerate(thresholds, 1) if k == len(x) or ordered[k] <= t < ordered[k - 1]
+    )
+    return [max(a - threshold, mp.zero) for a in x]
+
+
+@oracle(ulp=8)
+def multiclass_sparsemax(x: Vector, y: int) -> Result:
+    p = simplex(x)
+    value = dot(p, [a - x[y] for a in x]) + (1 - dot(p, p)) / 2
+    # 1 − P_y has the rounding of scores that are at most 1 apart.
+    return value, value + mp.sqrt(abs(value))
+
+
+@oracle(ulp=8)
+def fenchel_young(x: Vector, y: Vector, *, max_fun: str = "logsumexp") -> Result:
+    p = simplex(x)
+    above = {
+        "logsumexp": lambda: mp.log(mp.fsum(map(mp.exp, x))),
+        "max": lambda: max(x),
+        "sparsemax": lambda: dot(p, x) - dot(p, p) / 2,
+    }[max_fun]()
+    sizes = dot([abs(a - max(x)) for a in x], list(map(abs, y)))
+    left = (1 + mp.fsum(map(abs, y))) * abs(max(x))
+    return above - dot(x, y), 1 + abs(above - max(x)) + sizes + left
+
+
+@oracle(ulp=4)
+def kl_divergence_log_input(x: Vector, y: Vector, *, log_target: bool = False) -> list[Result]:
+    # A share that no float holds counts as none, also where the prediction has none either.
+    shares = [(mp.exp(b) if b > -745 else mp.zero) if log_target else b for b in y]
+    logs = y if log_target else [ln(b) for b in y]
+    return [
+        (times_ln(s, b - a), s * (abs(a) + abs(b)) if s else mp.zero)
+        for a, b, s in zip(x, logs, shares, strict=True)
+    ]
+
+
+@oracle(ulp=4)
+def generalized_kl_divergence(x: Vector, y: Vector) -> Result:
+    logs = [times_ln(b, ln(b) - a) for a, b in zip(x, y, strict=True)]
+    sizes = [b * (abs(ln(b)) + abs(a)) if b else mp.zero for a, b in zip(x, y, strict=True)]
+    return cancelling([*logs, *map(mp.exp, x), *(-b for b in y)], mp.fsum(sizes))
+
+
+@oracle(ulp=2)
+def l2_penalty(t: mpf) -> mpf:
+    return t**2 / 2
+
+
+@oracle(ulp=4)
+def symmetric_mean_absolute_percentage_error(p: mpf, y: mpf, *, epsilon: mpf = 2.0**-52) -> mpf:
+    return 2 * abs(p - y) / max(abs(y) + abs(p), epsilon)
+
+
+@oracle(ulp=1)
+def median_absolute_error(p: mpf, y: mpf) -> mpf:
+    return abs(p - y)
+
+
+@oracle(ulp=1)
+def max_error(p: mpf, y: mpf) -> mpf:
+    return abs(p - y)
+
+
+@oracle(ulp=12)
+def root_mean_squared_log_error(p: mpf, y: mpf) -> mpf:
+    return (mp.log1p(p) - mp.log1p(y)) ** 2
+
+
+def flat(x: object) -> Vector:
+    """The numbers of nested lists."""
+    return [a for entry in x for a in flat(entry)] if isinstance(x, list) else [x]
+
+
+@oracle(ulp=6)
+def poisson_deviance(p: mpf, y: mpf) -> Result:
+    size = abs(y - p) + (abs(times_ln(y, ln(y / p))) if y else mp.zero)
+    return 2 * (times_ln(y, ln(y / p)) - y + p), 2 * size
+
+
+@oracle(ulp=6)
+def gamma_deviance(p: mpf, y: mpf) -> Result:
+    return 2 * (mp.log(p / y) + y / p - 1), 2 * (abs(y - p) / p + abs(mp.log(p / y)))
+
+
+@oracle(ulp=8)
+def tweedie_deviance(p: mpf, y: mpf, *, power: mpf = 0) -> mpf | Result:
+    special = {0: squared_error, 1: poisson_deviance, 2: gamma_deviance}
+    if power in special:
+        return special[int(power)](p, y)
+    a, b = 1 - power, 2 - power
+    above = max(y, mp.zero) ** b / (a * b) if y > 0 else mp.zero
+    value, size = cancelling([above, -y * p**a / a, p**b / b])
+    return 2 * value, 2 * size
+
+
+@oracle(ulp=4)
+def half_gamma_nll_log(x: mpf, y: mpf) -> Result:
+    return cancelling([x, y * mp.exp(-x)])
+
+
+@oracle(ulp=6)
+def half_tweedie_nll_log(x: mpf, y: mpf, *, power: mpf = 1.5) -> Result:
+    if power == 1:
+        return cancelling([mp.exp(x), -y * x])
+    if power == 2:
+        return half_gamma_nll_log(x, y)
+    a, b = 1 - mp.mpf(power), 2 - mp.mpf(power)
+    terms = [mp.exp(b * x) / b, -y * mp.exp(a * x) / a]
+    value, size = cancelling(terms)
+    # The exponent is rounded unless its factor is a power of two.
+    return value, size * (1 if {abs(a), abs(b)} <= {0.5, 1, 2} else 1 + abs(x))
+
+
+@oracle(ulp=4)
+def cosine_similarity_loss(p: Vector, y: Vector, *, epsilon: mpf = 0, sign: mpf = -1) -> Result:
+    distance, size = cosine_distance(p, y, epsilon=epsilon)
+    return sign * (1 - distance), size
+
+
+@oracle(ulp=5)
+def cosine_embedding(a: Vector, b: Vector, y: mpf, *, margin: mpf = 0, epsilon: mpf = 0) -> Result:
+    cosine = ratio(dot(a, b), mp.sqrt((dot(a, a) + epsilon) * (dot(b, b) + epsilon)))
+    if mp.isnan(cosine):
+        return cosine, mp.one
+    return 1 - cosine if y > 0 else max(mp.zero, cosine - margin), mp.mpf(2)
+
+
+@oracle(ulp=3)
+def margin_ranking(a: mpf, b: mpf, y: mpf, *, margin: mpf = 0) -> Result:
+    return max(mp.zero, -y * (a - b) + margin), abs(a - b) + margin
+
+
+@oracle(ulp=1)
+def hinge_embedding(x: mpf, y: mpf, *, margin: mpf = 1) -> mpf:
+    return x if y > 0 else max(mp.zero, margin - x)
+
+
+@oracle(ulp=14)
+def triplet_margin_with_distance(
+    anchor: Vector,
+    positive: Vector,
+    negative: Vector,
+    *,
+    distance_function: str = "euclidean",
+    margin: mpf = 1,
+    swap: bool = False,
+    difference_add: mpf = 0,
+) -> Result:
+    def distance(a: Vector, b: Vector) -> mpf:
+        apart = [abs(u - v + difference_add) for u, v in zip(a, b, strict=True)]
+        return {
+            "euclidean": lambda: mp.sqrt(dot(apart, apart)),
+            "squared_euclidean": lambda: dot(apart, apart),
+            "manhattan": lambda: mp.fsum(apart),
+            "cosine": lambda: cosine_distance(a, b)[0],
+        }[distance_function]()
+
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        between = distance(positive, negative)
+        far = mp.nan if mp.isnan(between) else min(far, between)
+    if mp.isnan(near) or mp.isnan(far):
+        return mp.nan, mp.one
+    return max(margin + near - far, mp.zero), 2 + margin + near + far
+
+
+def log_sum_exp(terms: Vector) -> mpf:
+    """ln Σ e^x, −∞ of nothing."""
+    return ln(mp.fsum(map(mp.exp, terms)))
+
+
+def along(image: Matrix, axis: list[int] | None) -> Matrix:
+    """What is summed together, each a list: all of the image, or its columns."""
+    return [[*column] for column in zip(*image, strict=True)] if axis == [1] else [flat(image)]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two boxes, as far as the losses look at them."""
+
+    iou: mpf
+    union: mpf
+    around: tuple[mpf, mpf]
+    turned: mpf
+    size: mpf
+
+    @staticmethod
+    def of(a: Vector, b: Vector, epsilon: mpf) -> "Overlap":
+        """From corners."""
+        sides = [(box[2] - box[0], box[3] - box[1]) for box in (a, b)]
+        inner = [max(mp.zero, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
+        outer = [max(a[k + 2], b[k + 2]) - min(a[k], b[k]) for k in (0, 1)]
+        common = inner[0] * inner[1]
+        union = mp.fsum(w * h for w, h in sides) - common
+        angles = [mp.atan2(w, h) if w or h else mp.nan for w, h in sides]
+        iou = ratio(common, union + epsilon)
+        return Overlap(iou, union, (outer[0], outer[1]), angles[1] - angles[0], 4 + abs(iou))
+
+
+def displacement(a: Vector, b: Vector, around: tuple[mpf, mpf], epsilon: mpf) -> mpf:
+    """Squared distance of the centres over the squared diagonal."""
+    moved = [(a[k] + a[k + 2] - b[k] - b[k + 2]) / 2 for k in (0, 1)]
+    return ratio(moved[0] ** 2 + moved[1] ** 2, around[0] ** 2 + around[1] ** 2 + epsilon)
+
+
+@oracle(ulp=8)
+def generalized_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
+    pair = Overlap.of(a, b, epsilon)
+    around = pair.around[0] * pair.around[1]
+    return 1 - pair.iou + ratio(around - pair.union, around + epsilon), pair.size
+
+
+@oracle(ulp=8)
+def distance_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
+    pair = Overlap.of(a, b, epsilon)
+    # Corners far from 0 are rounded when they are added up to centres.
+    far = max(map(abs, [*a, *b])) / (max(pair.around) or 1)
+    return 1 - pair.iou + displacement(a, b, pair.around, epsilon), pair.size + far
+
+
+@oracle(ulp=8)
+def complete_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
+    pair = Overlap.of(a, b, epsilon)
+    value, size = distance_box_iou(a, b, epsilon=epsilon)
+    v = 4 / mp.pi**2 * pair.turned**2
+    return value + ratio(v**2, 1 - pair.iou + v + epsilon), size + 8
+
+
+@oracle(ulp=8)
+def ranking_softmax(x: Vector, y: Vector) -> Result:
+    return softmax_cross_entropy(x, y)

@@ -1,12 +1,13 @@
 """Kernels run on rows, and how far their values are off the formula."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lossmeter.core.declare import Loss
+from lossmeter.core.arrays import Array
+from lossmeter.core.declare import Loss, PerClass
 from tests.oracle.cases import Params, Row
 from tests.oracle.formulas import ORACLES
 from tests.oracle.namespaces import Backend
@@ -17,7 +18,11 @@ class Miss(NamedTuple):
 
     ulp: float
     inputs: Row
-    actual: float
+    actual: float | list[float]
+
+
+# A row as it was computed with, and its value; of a batch, all of its values.
+Measured: TypeAlias = tuple[Row, float | list[float]]
 
 
 def evaluate(
@@ -25,27 +30,68 @@ def evaluate(
 ) -> NDArray[np.floating]:
     """Loss values of whole arrays."""
     arrays = {
-        spec.name: backend.array(inputs[spec.name], index=spec.kind.domain.index)
+        spec.name: backend.array(inputs[spec.name], index=spec.kind.domain.integers)
         for spec in loss.inputs
     }
-    lists = {k: backend.array(x) for k, x in params.items() if isinstance(x, list)}
+    lists = {
+        p.name: backend.array(params[p.name])
+        for p in loss.params
+        if p.marked(PerClass) and isinstance(params.get(p.name), list)
+    }
     with np.errstate(all="ignore"):
         return np.asarray(loss.kernel(backend.xp, **arrays, **{**params, **lists}))
 
 
+def value_dtype(loss: Loss, backend: Backend) -> type[np.floating]:
+    """The dtype of the values: that of the inputs, of which integers have none."""
+    if all(spec.kind.domain.integers for spec in loss.inputs):
+        return np.float32
+    return backend.dtype
+
+
 def misses(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) -> list[Miss]:
     """The rows whose value is not the formula's."""
-    columns = {
-        spec.name: np.asarray(column, np.int64 if spec.kind.domain.index else backend.dtype)
-        for spec, column in zip(loss.inputs, zip(*rows, strict=True), strict=True)
-    }
-    actual = evaluate(loss, columns, params, backend)
-    assert actual.dtype == backend.dtype
-    # The rows as the dtype rounds them are what was computed with.
-    rounded = zip(*(column.tolist() for column in columns.values()), strict=True)
+    stacked = loss.output != "batch" and not any(
+        spec.kind.optional or not spec.kind.lead for spec in loss.inputs
+    )
+    measure = _stacked if stacked else _apart
     oracle = ORACLES[loss.name]
     measured = [
         Miss(oracle.off(value, inputs, params, backend.dtype), inputs, value)
-        for inputs, value in zip(rounded, actual.tolist(), strict=True)
+        for inputs, value in measure(loss, rows, params, backend)
     ]
     return [miss for miss in measured if miss.ulp > oracle.ulp]
+
+
+def _stacked(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) -> list[Measured]:
+    """Rows and their values, all rows in one array."""
+    columns = _arrays(loss, [*zip(*rows, strict=True)], backend)
+    actual = evaluate(loss, columns, params, backend)
+    assert actual.dtype == value_dtype(loss, backend)
+    # The rows as the dtype rounds them are what was computed with.
+    rounded = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [*zip(rounded, actual.tolist(), strict=True)]
+
+
+def _apart(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) -> list[Measured]:
+    """Rows and their values, each row a batch or a batch of one."""
+    whole = loss.output == "batch"
+    measured = []
+    for row in rows:
+        own = _arrays(loss, row, backend)
+        batch = {
+            spec.name: own[spec.name][None] if spec.kind.lead and not whole else own[spec.name]
+            for spec in loss.inputs
+        }
+        actual = evaluate(loss, batch, params, backend)
+        assert actual.dtype == value_dtype(loss, backend)
+        rounded = tuple(x.tolist() for x in own.values())
+        measured.append((rounded, (actual if whole else actual[0]).tolist()))
+    return measured
+
+
+def _arrays(loss: Loss, row: Sequence[object], backend: Backend) -> dict[str, Array]:
+    return {
+        spec.name: np.asarray(x, np.int64 if spec.kind.domain.integers else backend.dtype)
+        for spec, x in zip(loss.inputs, row, strict=True)
+    }

@@ -169,7 +169,9 @@ class Evaluation:
     def _dtype_of(self, batch: Batch, name: str) -> np.dtype[np.generic] | None:
         """The computing dtype; indices keep theirs until they are checked."""
         specs = batch.candidate.variant.loss.inputs
-        return None if any(s.name == name and s.kind.domain.index for s in specs) else batch.dtype
+        return (
+            None if any(s.name == name and s.kind.domain.integers for s in specs) else batch.dtype
+        )
 
     def _kept(
         self, batch: Batch, cut: "_Cut", operands: Mapping[str, Array], weights: Array | None
@@ -230,16 +232,19 @@ class Evaluation:
         """Domains of the kept entries; where a class index is NaN its loss is."""
         candidate, unknown = batch.candidate, None
         checks = self._plan.symbol.dialect.checks
-        params = {**dict(candidate.program.params)}
+        params = dict(candidate.program.params)
         for spec in candidate.variant.loss.inputs:
             domain, x = spec.kind.domain, operands[spec.name]
+            if domain.integers and x.dtype.kind == "f" and np.isnan(x).any():
+                lost = np.isnan(x).reshape(x.shape[0], -1).any(axis=1)
+                unknown = lost if unknown is None else unknown | lost
+                x = np.where(np.isnan(x), 0.0, x)
             if domain.index:
-                if x.dtype.kind == "f" and np.isnan(x).any():
-                    unknown = np.isnan(x)
                 operands[spec.name] = domain.check_index(x, spec.name, batch.classes)
-            elif checks:
+            elif checks or domain.integers:
                 domain.check(x, spec.name, params)
-                if domain.sums_to_one:
+                operands[spec.name] = x.astype(np.int64) if domain.integers else x
+                if domain.under(params).sums_to_one and x.ndim > 1:
                     self._warn_of_sums(spec.name, x)
             elif spec.name in candidate.variant.domains:
                 candidate.variant.domains[spec.name].check(x, spec.name, params)

@@ -55,10 +55,9 @@ def descriptor(name: str) -> Descriptor:
 
 
 def _input(spec: InputSpec) -> Descriptor:
-    shape = ", ".join(("...", *spec.kind.core))
     return {
         "name": spec.name,
-        "shape": f"({shape})",
+        "shape": spec.kind.shape,
         "domain": spec.kind.domain.name,
         "values": spec.kind.domain.words,
         "description": spec.description,

@@ -15,24 +15,39 @@ class Namespace(Protocol):
     """The primitives; compounds such as ``softplus`` are composed once, in ``core.stable``."""
 
     abs: Callable[..., Array]
+    any: Callable[..., Array]
+    arange: Callable[..., Array]
+    astype: Callable[..., Array]
+    atan: Callable[..., Array]
     clip: Callable[..., Array]
+    concat: Callable[..., Array]
+    cumulative_sum: Callable[..., Array]
     exp: Callable[..., Array]
     expm1: Callable[..., Array]
     expand_dims: Callable[..., Array]
+    full_like: Callable[..., Array]
     log: Callable[..., Array]
     log1p: Callable[..., Array]
+    matmul: Callable[..., Array]
+    matrix_transpose: Callable[..., Array]
     max: Callable[..., Array]
     maximum: Callable[..., Array]
     minimum: Callable[..., Array]
     ones_like: Callable[..., Array]
     pow: Callable[..., Array]
+    reshape: Callable[..., Array]
+    sin: Callable[..., Array]
+    sort: Callable[..., Array]
     sqrt: Callable[..., Array]
     square: Callable[..., Array]
     squeeze: Callable[..., Array]
+    stack: Callable[..., Array]
     sum: Callable[..., Array]
     take_along_axis: Callable[..., Array]
     where: Callable[..., Array]
     zeros_like: Callable[..., Array]
+    float32: Any
+    int64: Any
 
 
 PRIMITIVES = frozenset(Namespace.__annotations__)

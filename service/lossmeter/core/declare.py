@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Gt
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.domains import Input
+from lossmeter.core.domains import Input, shape_words
 
-Output = Literal["elementwise", "per_sample"]
-ReducesAs = Literal["root"]
+Output = Literal["elementwise", "per_sample", "batch"]
+ReducesAs = Literal["root", "median", "max", "sum", "ratio"]
 Kernel = Callable[..., Array]
 
 
@@ -81,11 +81,13 @@ class Loss:
     Attributes:
         name: Its canonical name, that of the function.
         names: Other names it answers to.
-        kind: Its family, the module it is declared in.
+        kind: Its family, the first word of the module it is declared in.
         inputs: What it takes, in the order of the signature.
         params: What can be set, guards included.
-        output: Whether it gives a value per element, or one per sample because an axis is used up.
-        reduces_as: How its mean is finished, if it is not the mean itself.
+        output: Whether it gives a value per element, one per sample because an axis is used up, or
+            values that the batch as a whole defines, so that no batch can be merged with another.
+        output_shape: Shape of its values, where weights and masks act.
+        reduces_as: How its values become one number, if not by their mean.
         source: The paper with its DOI, or the framework whose rule it is.
         examples: Worked values.
         summary: First line of the docstring.
@@ -100,6 +102,7 @@ class Loss:
     inputs: tuple[InputSpec, ...]
     params: tuple[Param, ...]
     output: Output
+    output_shape: str
     reduces_as: ReducesAs | None
     source: str
     examples: tuple[Example, ...]
@@ -149,8 +152,11 @@ def loss(
     source: str,
     examples: list[Example],
     names: tuple[str, ...] = (),
+    output: Output | None = None,
+    output_shape: str | None = None,
     reduces_as: ReducesAs | None = None,
     weighs_classes: bool = False,
+    ignores_classes: bool | None = None,
 ) -> Callable[[Kernel], Kernel]:
     """Declare a loss.
 
@@ -158,8 +164,12 @@ def loss(
         source: Author, year and DOI, or the framework whose rule it is.
         examples: Worked values; at least one.
         names: Other names it answers to.
-        reduces_as: ``"root"`` if the square root of the mean is the loss.
+        output: Where it is not that axes used up leave one value per sample, else one per element.
+        output_shape: Shape of the values of a batch, if it is not one number.
+        reduces_as: ``"root"`` if the square root of the mean is the loss, ``"sum"`` if their sum,
+            ``"median"``, ``"max"``; ``"ratio"`` if Σw·ℓ / max(Σw·|targets|, epsilon).
         weighs_classes: Whether each target has a class that ``class_weight`` can weigh.
+        ignores_classes: Whether ``ignore_index`` has a meaning, if not by a class index.
 
     Returns:
         The function unchanged: a kernel can call another.
@@ -167,15 +177,18 @@ def loss(
 
     def register(kernel: Kernel) -> Kernel:
         inputs, params = _signature(kernel)
-        params += _common(inputs, weighs_classes)
+        params += _common(inputs, weighs_classes, ignores_classes)
+        used_up = any(spec.kind.core for spec in inputs)
+        gives = output or ("per_sample" if used_up else "elementwise")
         doc = inspect.cleandoc(kernel.__doc__ or "")
         declared = Loss(
             name=kernel.__name__,
             names=names,
-            kind=kernel.__module__.rsplit(".", 1)[-1],
+            kind=kernel.__module__.rsplit(".", 1)[-1].partition("_")[0],
             inputs=inputs,
             params=params,
-            output="per_sample" if any(spec.kind.core for spec in inputs) else "elementwise",
+            output=gives,
+            output_shape=output_shape or _values_shape(inputs[0].kind, gives),
             reduces_as=reduces_as,
             source=source,
             examples=tuple(examples),
@@ -216,10 +229,21 @@ def _signature(kernel: Kernel) -> tuple[tuple[InputSpec, ...], tuple[Param, ...]
     return inputs, params
 
 
-def _common(inputs: tuple[InputSpec, ...], weighs_classes: bool) -> tuple[Param, ...]:
+def _values_shape(first: Input, output: Output) -> str:
+    if output == "batch":
+        return "()"
+    return first.shape if output == "elementwise" else shape_words(first.lead)
+
+
+def _common(
+    inputs: tuple[InputSpec, ...],
+    weighs_classes: bool,
+    ignores_classes: bool | None,
+) -> tuple[Param, ...]:
     """The parameters that the plan applies, where the inputs give them a meaning."""
+    indexed = any(spec.kind.domain.index for spec in inputs)
     applies = {
-        IGNORE_INDEX: any(spec.kind.domain.index for spec in inputs),
+        IGNORE_INDEX: indexed if ignores_classes is None else ignores_classes,
         TEMPERATURE: any(spec.kind.domain.logits for spec in inputs),
         CLASS_WEIGHT: weighs_classes,
     }

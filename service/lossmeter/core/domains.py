@@ -7,7 +7,7 @@ property tests draw from it. The aliases at the end annotate the inputs of a los
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 
@@ -46,9 +46,11 @@ class Domain:
         name: The word used in the catalogue.
         words: What is admissible, for messages and documentation.
         interval: Bounds of the values.
-        given: Bounds that depend on the parameters of the loss, in place of ``interval``.
+        given: The domain that holds under the parameters of the loss, in place of this one.
         members: The only admissible values, if they are few.
+        holds: What must be true of the array as a whole, if no bound of its entries says it.
         index: Values count classes: whole numbers from 0 to the number of classes.
+        whole: Values are whole numbers that a kernel takes as integers: labels, lengths.
         sums_to_one: Entries of the last axis should sum to 1; a sum that does not is a warning.
         logits: Values are before a sigmoid or softmax, and a temperature divides them.
     """
@@ -56,11 +58,22 @@ class Domain:
     name: str
     words: str
     interval: Interval = REALS
-    given: Callable[[Mapping[str, object]], Interval] | None = None
+    given: "Callable[[Mapping[str, object]], Domain] | None" = None
     members: tuple[float, ...] = ()
+    holds: Callable[[Array], bool] | None = None
     index: bool = False
+    whole: bool = False
     sums_to_one: bool = False
     logits: bool = False
+
+    @property
+    def integers(self) -> bool:
+        """Whether a kernel takes the values as integers, not in the computing dtype."""
+        return self.index or self.whole
+
+    def under(self, params: Mapping[str, object]) -> "Domain":
+        """The domain that holds under these parameters."""
+        return self.given(params).under(params) if self.given else self
 
     def check(self, x: Array, field_name: str, params: Mapping[str, object]) -> None:
         """Refuse values outside.
@@ -68,15 +81,21 @@ class Domain:
         Raises:
             OutOfDomain: A value that is not NaN lies outside.
         """
+        if not self.under(params).admits(x):
+            raise OutOfDomain(f"{field_name} must be {self.words}", field=f"inputs.{field_name}")
+
+    def admits(self, x: Array) -> bool:
+        """Whether every value that is not NaN lies inside."""
         if self.members:
             inside = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, dtype=bool)
             for member in self.members:
                 inside |= x == member
-            good = bool(inside.all())
-        else:
-            good = (self.given(params) if self.given else self.interval).holds(x)
-        if not good:
-            raise OutOfDomain(f"{field_name} must be {self.words}", field=f"inputs.{field_name}")
+            return bool(inside.all())
+        if (self.whole or self.index) and x.dtype.kind == "f":
+            known = x[~np.isnan(x)]
+            if not (np.isfinite(known).all() and np.array_equal(np.floor(known), known)):
+                return False
+        return self.interval.holds(x) and (self.holds is None or self.holds(x))
 
     def check_index(self, x: Array, field_name: str, classes: int) -> Array:
         """Class indices as int64, NaN standing for class 0.
@@ -92,12 +111,6 @@ class Domain:
         if x.size and not (x.min() >= 0 and x.max() < classes):
             raise OutOfDomain(f"{field_name} must be in [0, {classes})", field=where)
         return x.astype(np.int64, copy=False)
-
-
-def _rate_or_log(params: Mapping[str, object]) -> Interval:
-    if params["log_input"]:
-        return REALS
-    return Interval(low=0.0, open_low=params["epsilon"] == 0.0)
 
 
 REAL = Domain("real", "any number")
@@ -116,13 +129,74 @@ LOG_PROBABILITY = Domain(
     "log_probability", "<= 0, logarithms of a distribution over the last axis", Interval(high=1e-3)
 )
 LOGITS = Domain("logits", "any number, before sigmoid or softmax", logits=True)
+# A linear map makes logits of features, and it is one to divide those or these.
+FEATURES = Domain("real", "any number", logits=True)
 CLASS_INDEX = Domain("class_index", "a whole number in [0, C)", index=True)
 BINARY = Domain("binary", "0 or 1", members=(0.0, 1.0))
 SIGN = Domain("sign", "-1 or +1", members=(-1.0, 1.0))
+LABEL = Domain("label", "whole numbers; only equality counts", whole=True)
+CLASS_LIST = Domain(
+    "class_list",
+    "class indices; the first -1 ends the list and what follows is not read",
+    whole=True,
+)
+LENGTHS = Domain(
+    "lengths",
+    "whole numbers from 0 to the size of the axis they count",
+    Interval(low=0.0),
+    whole=True,
+)
+
+
+def _upright(boxes: Array) -> bool:
+    x1, y1, x2, y2 = (boxes[..., corner] for corner in range(4))
+    return not bool(((x2 < x1) | (y2 < y1)).any())
+
+
+BOX = Domain("box_xyxy", "x1, y1, x2, y2 with x1 <= x2 and y1 <= y2", holds=_upright)
+
+
+def _rate_or_log(params: Mapping[str, object]) -> Domain:
+    if params["log_input"]:
+        return REAL
+    return POSITIVE if params["epsilon"] == 0.0 else NONNEGATIVE
+
+
 RATE_OR_LOG = Domain(
     "rate_or_log",
     "any number when log_input, else > 0 (>= 0 when epsilon > 0)",
     given=_rate_or_log,
+)
+
+
+def _mean_of_power(params: Mapping[str, object]) -> Domain:
+    return REAL if params["power"] == 0.0 else POSITIVE
+
+
+def _target_of_power(params: Mapping[str, object]) -> Domain:
+    power = params["power"]
+    assert isinstance(power, int | float)
+    if power <= 0.0:
+        return REAL
+    return NONNEGATIVE if power < 2.0 else POSITIVE
+
+
+POWER_MEAN = Domain("by_power", "any number for power 0, else > 0", given=_mean_of_power)
+POWER_TARGET = Domain(
+    "by_power",
+    "any number for power <= 0, >= 0 for power < 2, > 0 from there on",
+    given=_target_of_power,
+)
+
+
+def _distribution_or_log(params: Mapping[str, object]) -> Domain:
+    return LOG_PROBABILITY if params["log_target"] else DISTRIBUTION
+
+
+DISTRIBUTION_OR_LOG = Domain(
+    "distribution_or_log",
+    "in [0, 1], summing to 1 over the last axis; with log_target logarithms of that, <= 0",
+    given=_distribution_or_log,
 )
 
 
@@ -133,13 +207,32 @@ class Input:
     Attributes:
         domain: Its admissible values.
         core: Names of the axes that the loss uses up, last axes of the array; the same name is
-            the same size in every input.
+            the same size in every input, a number is its own size, ``...`` is any axes.
         broadcast: It may lack the last axis, have it as 1, or be a single number.
+        lead: The axes of the samples before those: ``...`` any number of them, ``N`` one, and
+            none where all samples share the array.
+        optional: It may come without its core axes.
+        counts: Name of the axis whose size its values do not exceed.
     """
 
     domain: Domain
     core: tuple[str, ...] = field(default=())
     broadcast: bool = False
+    lead: Literal["...", "N", ""] = "..."
+    optional: bool = False
+    counts: str = ""
+
+    @property
+    def shape(self) -> str:
+        """Its shape as the catalogue writes it: ``(..., C)``, ``(N,) | (N, C)``."""
+        full = shape_words(self.lead, *self.core)
+        return f"{shape_words(self.lead)} | {full}" if self.optional else full
+
+
+def shape_words(*axes: str) -> str:
+    """A shape in words; a single named axis has the comma of a tuple."""
+    named = [axis for axis in axes if axis]
+    return f"({', '.join(named)}{',' if len(named) == 1 and named != ['...'] else ''})"
 
 
 Real: TypeAlias = Annotated[Array, Input(REAL)]
@@ -155,3 +248,28 @@ ClassLogits: TypeAlias = Annotated[Array, Input(LOGITS, ("C",))]
 ClassLogProbability: TypeAlias = Annotated[Array, Input(LOG_PROBABILITY, ("C",))]
 Distribution: TypeAlias = Annotated[Array, Input(DISTRIBUTION, ("C",))]
 Embedding: TypeAlias = Annotated[Array, Input(REAL, ("D",))]
+VectorBinary: TypeAlias = Annotated[Array, Input(BINARY, ("C",))]
+ClassScores: TypeAlias = Annotated[Array, Input(REAL, ("C",))]
+ClassList: TypeAlias = Annotated[Array, Input(CLASS_LIST, ("C",))]
+ClassAmounts: TypeAlias = Annotated[Array, Input(NONNEGATIVE, ("C",))]
+Sign: TypeAlias = Annotated[Array, Input(SIGN)]
+Positive: TypeAlias = Annotated[Array, Input(POSITIVE)]
+PowerMean: TypeAlias = Annotated[Array, Input(POWER_MEAN)]
+PowerTarget: TypeAlias = Annotated[Array, Input(POWER_TARGET)]
+DistributionOrLog: TypeAlias = Annotated[Array, Input(DISTRIBUTION_OR_LOG, ("C",))]
+Box: TypeAlias = Annotated[Array, Input(BOX, ("4",))]
+BinaryOrClassProbability: TypeAlias = Annotated[Array, Input(PROBABILITY, ("C",), optional=True)]
+Labels: TypeAlias = Annotated[Array, Input(LABEL, lead="N")]
+LabelRow: TypeAlias = Annotated[Array, Input(LABEL, ("C",), lead="N", optional=True)]
+RealImage: TypeAlias = Annotated[Array, Input(REAL, ("...",), lead="N")]
+ProbabilityImage: TypeAlias = Annotated[Array, Input(PROBABILITY, ("...",), lead="N")]
+ClassProbabilityImage: TypeAlias = Annotated[Array, Input(PROBABILITY, ("...", "C"), lead="N")]
+ClassDistributionImage: TypeAlias = Annotated[Array, Input(DISTRIBUTION, ("...", "C"), lead="N")]
+EmbeddingBatch: TypeAlias = Annotated[Array, Input(REAL, ("D",), lead="N")]
+FeatureRow: TypeAlias = Annotated[Array, Input(FEATURES, ("F",), lead="N")]
+ClassWeights: TypeAlias = Annotated[Array, Input(REAL, ("C", "F"), lead="")]
+ClassIndexRow: TypeAlias = Annotated[Array, Input(CLASS_INDEX, lead="N")]
+LogProbabilitySequence: TypeAlias = Annotated[Array, Input(LOG_PROBABILITY, ("T", "C"), lead="N")]
+LabelSequence: TypeAlias = Annotated[Array, Input(CLASS_INDEX, ("S",), lead="N")]
+StepCount: TypeAlias = Annotated[Array, Input(LENGTHS, lead="N", counts="T")]
+LabelCount: TypeAlias = Annotated[Array, Input(LENGTHS, lead="N", counts="S")]

@@ -4,6 +4,8 @@ Composed once, because backends disagree: ONNX Runtime's Softplus and ndonnx's l
 infinite at 1000, and a naive ``log(1 + exp(x))`` is everywhere.
 """
 
+import math
+
 from lossmeter.core.arrays import Array, Namespace
 
 
@@ -40,3 +42,58 @@ def smooth(xp: Namespace, targets: Array, amount: float, classes: int) -> Array:
     if amount == 0.0:
         return targets
     return targets * (1.0 - amount) + amount / classes
+
+
+def sign_of(label: Array) -> Array:
+    """−1 of a label 0, +1 of a label 1."""
+    return 2.0 * label - 1.0
+
+
+def log_ratio(xp: Namespace, a: Array, b: Array) -> Array:
+    """ln(a/b) of numbers above 0, for any size of either and where they are near."""
+    error = a - b
+    # A quotient of the roots, as that of the numbers overflows where one of them is subnormal.
+    far = 2.0 * xp.log(xp.sqrt(a) / xp.sqrt(b))
+    return xp.where(xp.abs(error) < 0.5 * b, xp.log1p(error / b), far)
+
+
+def log_sum_exp(xp: Namespace, x: Array) -> Array:
+    """ln Σ e^x over the last axis, −∞ where every entry is −∞."""
+    top = xp.max(x, axis=-1, keepdims=True)
+    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
+    total = xp.sum(xp.exp(x - top), axis=-1)
+    return xp.log(total) + xp.squeeze(top, axis=-1)
+
+
+def log_add_exp(xp: Namespace, a: Array, b: Array) -> Array:
+    """ln(e^a + e^b), also where one or both are −∞."""
+    top = xp.maximum(a, b)
+    return xp.where(top == -math.inf, top, top + log1p_exp_minus_abs(xp, a - b))
+
+
+def angle(xp: Namespace, rise: Array, run: Array) -> Array:
+    """Angle of a slope in the right half plane, −π/2 to π/2."""
+    first = xp.atan(rise / run)
+    # ndonnx computes atan and cos in float32: a Newton step with the sine restores the digits.
+    sine, cosine = xp.sin(first), xp.sin(first + 0.5 * math.pi)
+    return first + (rise * cosine - run * sine) / (run * cosine + rise * sine)
+
+
+def is_class(xp: Namespace, x: Array, index: Array) -> Array:
+    """Which entries of the last axis stand at ``index``."""
+    return xp.arange(x.shape[-1]) == xp.expand_dims(index, axis=-1)
+
+
+def powered(xp: Namespace, x: Array, power: float) -> Array:
+    """x to a power, without the general one for the square that is mostly asked for."""
+    return xp.square(x) if power == 2.0 else xp.pow(x, power)
+
+
+def inner_axes(x: Array) -> tuple[int, ...]:
+    """Every axis but the first, which is that of the samples."""
+    return tuple(range(1, x.ndim))
+
+
+def sum_over(xp: Namespace, x: Array, axes: tuple[int, ...], *, keepdims: bool = False) -> Array:
+    """The sum over these axes; over none it is x, where ONNX would take all of them."""
+    return xp.sum(x, axis=axes, keepdims=keepdims) if axes else x

@@ -127,6 +127,8 @@ class Symbol:
         return {**self.dialect.words, **self.words}
 
 
+# The reduction of a loss whose values are not averaged, if a request names none.
+REDUCED = {"root": "weighted_mean", "median": "median", "max": "max", "sum": "sum"}
 CANONICAL = Dialect(
     name="",
     version="",
@@ -154,7 +156,7 @@ def declare_symbols(
 def canonical(loss: Loss) -> Symbol:
     """A canonical loss as the symbol of no framework."""
     keywords = {param.name: param.name for param in loss.open_params}
-    default = "weighted_mean" if loss.reduces_as == "root" else "mean"
+    default = REDUCED[loss.reduces_as] if loss.reduces_as else "mean"
     return Symbol(loss.name, CANONICAL, (Variant(loss, keywords),), default)
 
 

@@ -250,7 +250,7 @@ def _dtype(
     specs: tuple[InputSpec, ...], arrays: Mapping[str, Array], plain: frozenset[str]
 ) -> np.dtype[np.floating]:
     """float64 if a value input is, else float32; indices, weights and masks do not decide."""
-    values = [spec.name for spec in specs if not spec.kind.domain.index]
+    values = [spec.name for spec in specs if not spec.kind.domain.integers]
     wide = any(
         arrays[name].dtype == np.float64 or (name in plain and arrays[name].dtype.kind != "b")
         for name in values
@@ -302,7 +302,10 @@ def _shaped(
     shaped: dict[str, Array] = {}
     for spec in specs:
         x = arrays[spec.name]
-        core = (*spec.kind.core, *(("mean",) if candidate.program.inner_mean else ()))
+        # A loss that gives a value per element leaves the axes it names in place.
+        own_axes = () if candidate.variant.loss.output == "elementwise" else spec.kind.core
+        core = (*own_axes, *(("mean",) if candidate.program.inner_mean else ()))
+        sizes |= {axis: int(axis) for axis in core if axis.isdecimal()}
         if core and x.ndim == 1 and x.size == 0:
             x = x.reshape(0, *(0 for _ in core))  # an empty list has no inner axes to show
         if x.ndim < len(core):

@@ -1,26 +1,42 @@
 """What holds of every declared loss: its examples, its primitives, its rows apart."""
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import Example, InputSpec, Loss
-from tests.oracle.cases import CLASSES, LOSSES, DType, Params, interval, params_of, words
-from tests.oracle.measure import evaluate
+from lossmeter.core.domains import Domain
+from tests.oracle.cases import (
+    CLASSES,
+    LOSSES,
+    DType,
+    Params,
+    classes_fixed,
+    domain_of,
+    params_of,
+    words,
+)
+from tests.oracle.measure import evaluate, value_dtype
 from tests.oracle.namespaces import BACKENDS, Backend, Fence
 
 COUNTS = (1, 3, 7, 64, 997)
 # Past 128 entries NumPy adds up a row in pieces.
 WIDTH = 130
+Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
+SIZES: Sizes = {"D": (WIDTH,), "F": (WIDTH,), "T": (7,), "S": (3,), "4": (4,), "...": (5, 13)}
 
 EXAMPLES = [
     pytest.param(loss, example, id=f"{loss.name} of example {at}")
     for loss in LOSSES
     for at, example in enumerate(loss.examples, start=1)
 ]
-CASES = [
+ROWS = [
     pytest.param(loss, params, id=words(loss, params))
     for loss in LOSSES
+    if loss.output != "batch"
     for params in params_of(loss)
 ]
 
@@ -29,7 +45,7 @@ CASES = [
 @pytest.mark.parametrize(("loss", "example"), EXAMPLES)
 def test_an_example_holds(loss: Loss, example: Example, backend: Backend) -> None:
     actual = evaluate(loss, example.inputs, example.params, backend)
-    assert actual.dtype == backend.dtype
+    assert actual.dtype == value_dtype(loss, backend)
     near = 1e-14 if backend.dtype is np.float64 else 2e-6
     assert actual.tolist() == pytest.approx(example.expected, rel=near, abs=0.0)
 
@@ -41,7 +57,7 @@ def test_a_kernel_on_trial_has_nothing_but_the_primitives(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["in float64", "in float32"])
-@pytest.mark.parametrize(("loss", "params"), CASES)
+@pytest.mark.parametrize(("loss", "params"), ROWS)
 def test_a_row_has_the_same_bits_whatever_rows_are_beside_it(
     loss: Loss, params: Params, dtype: DType
 ) -> None:
@@ -55,29 +71,39 @@ def test_a_row_has_the_same_bits_whatever_rows_are_beside_it(
 def _bits(
     loss: Loss, params: Params, backend: Backend, columns: dict[str, Array], rows: slice
 ) -> bytes:
-    inputs = {name: x[rows] for name, x in columns.items()}
+    shared = {spec.name for spec in loss.inputs if not spec.kind.lead}
+    inputs = {name: x if name in shared else x[rows] for name, x in columns.items()}
     return evaluate(loss, inputs, params, backend).tobytes()
 
 
 def _columns(loss: Loss, params: Params, dtype: DType, n: int) -> dict[str, Array]:
     rng = np.random.default_rng(n)
-    width = CLASSES if "class_factor" in params else WIDTH
+    lists = any(spec.kind.domain.name == "class_list" for spec in loss.inputs)
+    classes = CLASSES if classes_fixed(loss, params) or lists else WIDTH
+    sizes = {**SIZES, "C": (classes,)}
     return {
-        spec.name: np.ascontiguousarray(_column(spec, loss, params, rng, (n, width)), dtype)
+        spec.name: np.ascontiguousarray(
+            _column(spec, domain_of(spec, loss, params), rng, n, sizes),
+            np.int64 if spec.kind.domain.integers else dtype,
+        )
         for spec in loss.inputs
     }
 
 
 def _column(
-    spec: InputSpec, loss: Loss, params: Params, rng: np.random.Generator, shape: tuple[int, int]
+    spec: InputSpec, domain: Domain, rng: np.random.Generator, n: int, sizes: Sizes
 ) -> Array:
-    domain, bounds = spec.kind.domain, interval(spec, loss, params)
-    n, width = shape
-    if domain.index:
-        return rng.integers(0, width, n)
-    if domain.sums_to_one:
-        return rng.dirichlet(np.ones(width), n)
-    size = shape if spec.kind.core else (n,)
+    bounds = domain.interval
+    core = tuple(size for axis in spec.kind.core for size in sizes[axis])
+    size = (n, *core) if spec.kind.lead else core
+    if domain.integers:
+        classes = sizes[spec.kind.counts][0] + 1 if spec.kind.counts else sizes["C"][0]
+        return rng.integers(-1 if domain.name == "class_list" else 0, classes, size)
+    if domain.holds is not None:
+        return np.sort(rng.normal(0, 9, size).reshape(-1, 2, 2), axis=1).reshape(size)
+    if domain.sums_to_one or domain.name == "log_probability":
+        shares = rng.dirichlet(np.ones(size[-1]), size[:-1])
+        return shares if domain.sums_to_one else np.log(shares)
     if domain.members:
         return rng.choice(domain.members, size)
     if bounds.high < np.inf:

@@ -6,8 +6,9 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, Guard, PerOutput, loss
-from lossmeter.core.domains import Binary, Logits, Probability, Real
+from lossmeter.core.declare import Example, Guard, PerClass, PerOutput, loss
+from lossmeter.core.domains import ClassLogits, Logits, Probability, VectorBinary
+from lossmeter.core.losses.binary_margin import soft_margin
 from lossmeter.core.stable import log1p_exp_minus_abs, smooth, xlogy
 
 Share = Annotated[float, Ge(0)]
@@ -98,24 +99,38 @@ def binary_cross_entropy_with_logits(
 
 
 @loss(
-    source="Cortes and Vapnik (1995), Mach. Learn. 20; doi:10.1007/BF00994018",
+    source="PyTorch, torch.nn.MultiLabelSoftMarginLoss",
+    names=("multilabel_soft_margin_loss",),
     examples=[
-        Example({"predictions": 0.5, "targets": 1.0}, 0.5),
-        Example({"predictions": 0.5, "targets": 0.0}, 1.5),
-        Example({"predictions": 2.0, "targets": 1.0}, 0.0),
+        Example({"predictions": [0.0, 0.0], "targets": [1.0, 0.0]}, math.log(2.0)),
+        Example({"predictions": [1000.0, 1000.0], "targets": [1.0, 0.0]}, 500.0),
+        Example(
+            {"predictions": [0.5, -0.5], "targets": [1.0, 0.0]},
+            1.5 * 0.4740769841801067,
+            {"output_weight": [2.0, 1.0]},
+        ),
     ],
-    weighs_classes=True,
 )
-def hinge(xp: Namespace, predictions: Real, targets: Binary) -> Array:
-    r"""How far a score falls short of the margin 1 on the side of its label.
+def multilabel_soft_margin(
+    xp: Namespace,
+    predictions: ClassLogits,
+    targets: VectorBinary,
+    *,
+    output_weight: Annotated[list[float] | None, PerClass()] = None,
+) -> Array:
+    r"""Mean over the labels of the cross-entropy of each, given as its logit.
 
-    $$ \ell = \max(0,\ 1 - s\,x), \qquad s = 2y - 1 $$
+    $$ \ell = \frac1C \sum_c w_c \ln(1 + e^{-s_c x_c}), \qquad s = 2y - 1 $$
 
     Args:
-        predictions: Scores, shape ``(...)``, dimensionless.
-        targets: Labels 0 or 1, shape ``(...)``.
+        predictions: Logits, shape ``(..., C)``, dimensionless.
+        targets: Labels 0 or 1, shape ``(..., C)``.
+        output_weight: Factor on the term of each label; the mean divides by C all the same.
 
     Returns:
-        One loss per element, shape ``(...)``, dimensionless.
+        One loss per sample, shape ``(...)``, nats.
     """
-    return xp.maximum(1.0 - (2.0 * targets - 1.0) * predictions, 0.0)
+    terms = soft_margin(xp, predictions, targets)
+    if output_weight is not None:
+        terms = terms * output_weight
+    return xp.sum(terms, axis=-1) / predictions.shape[-1]

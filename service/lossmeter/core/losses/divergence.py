@@ -4,7 +4,12 @@ import math
 
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, loss
-from lossmeter.core.domains import Distribution
+from lossmeter.core.domains import (
+    ClassAmounts,
+    ClassLogProbability,
+    Distribution,
+    DistributionOrLog,
+)
 from lossmeter.core.stable import xlogy
 
 
@@ -31,3 +36,70 @@ def kl_divergence(xp: Namespace, predictions: Distribution, targets: Distributio
     # A quotient of the roots, as that of the numbers overflows where a prediction is subnormal.
     log_ratio = 2.0 * xp.log(xp.sqrt(targets) / xp.sqrt(predictions))
     return xp.sum(xlogy(xp, targets, log_ratio), axis=-1)
+
+
+@loss(
+    source="PyTorch, torch.nn.KLDivLoss",
+    names=("kl_div",),
+    examples=[
+        Example(
+            {"predictions": [math.log(0.25), -1.0], "targets": [0.5, 0.0]},
+            [0.5 * math.log(2.0), 0.0],
+        ),
+        Example(
+            {"predictions": [-1.0, -1.0], "targets": [0.0, -math.inf]},
+            [1.0, 0.0],
+            {"log_target": True},
+        ),
+    ],
+    output="elementwise",
+)
+def kl_divergence_log_input(
+    xp: Namespace,
+    predictions: ClassLogProbability,
+    targets: DistributionOrLog,
+    *,
+    log_target: bool = False,
+) -> Array:
+    r"""Each class's term of the Kullback–Leibler divergence, predictions given as logarithms.
+
+    $$ \ell_c = y_c (\ln y_c - x_c), \qquad 0 \ln 0 = 0 $$
+
+    Args:
+        predictions: Logarithms of class probabilities, shape ``(..., C)``, nats.
+        targets: Class probabilities or their logarithms, shape ``(..., C)``.
+        log_target: Whether targets are logarithms.
+
+    Returns:
+        One loss per class, shape ``(..., C)``, nats.
+    """
+    share, log_share = (xp.exp(targets), targets) if log_target else (targets, xp.log(targets))
+    return xlogy(xp, share, log_share - predictions)
+
+
+@loss(
+    source="Optax, optax.losses.generalized_kl_divergence",
+    names=("convex_kl_divergence",),
+    examples=[
+        Example({"predictions": [0.0, -math.inf], "targets": [0.0, 0.0]}, 1.0),
+        Example({"predictions": [0.0, 0.0], "targets": [2.0, 1.0]}, 2.0 * math.log(2.0) - 1.0),
+    ],
+)
+def generalized_kl_divergence(
+    xp: Namespace, predictions: ClassLogProbability, targets: ClassAmounts
+) -> Array:
+    r"""Kullback–Leibler divergence of amounts that need not sum to 1.
+
+    $$ \ell = \sum_c \left(y_c (\ln y_c - x_c) + e^{x_c} - y_c\right), \qquad 0 \ln 0 = 0 $$
+
+    It is the divergence itself where both sides sum to 1.
+
+    Args:
+        predictions: Logarithms of the predicted amounts, shape ``(..., C)``, nats.
+        targets: Amounts, shape ``(..., C)``, dimensionless.
+
+    Returns:
+        One loss per sample, shape ``(...)``, nats.
+    """
+    terms = xlogy(xp, targets, xp.log(targets) - predictions) + (xp.exp(predictions) - targets)
+    return xp.sum(terms, axis=-1)

@@ -7,7 +7,12 @@ from annotated_types import Ge, Le
 
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, PerClass, loss
-from lossmeter.core.domains import ClassIndex, ClassLogits, Distribution
+from lossmeter.core.domains import (
+    ClassIndex,
+    ClassLogits,
+    ClassLogProbability,
+    Distribution,
+)
 from lossmeter.core.stable import log_softmax, pick, smooth, xlogy
 
 ClassFactor = Annotated[list[float] | None, Guard(), PerClass()]
@@ -149,6 +154,84 @@ def sparse_softmax_cross_entropy(
         shifted = predictions - xp.max(predictions, axis=-1, keepdims=True)
         return xp.log(xp.sum(xp.exp(shifted), axis=-1)) - pick(xp, shifted, targets)
     return _of_index(xp, log_softmax(xp, predictions), targets, label_smoothing, class_factor)
+
+
+@loss(
+    source="Optax, optax.losses.safe_softmax_cross_entropy",
+    examples=[
+        Example({"predictions": [0.0, 0.0], "targets": [0.0, 1.0]}, math.log(2.0)),
+        Example({"predictions": [0.0, -math.inf], "targets": [1.0, 0.0]}, 0.0),
+    ],
+    weighs_classes=True,
+)
+def safe_softmax_cross_entropy(
+    xp: Namespace,
+    predictions: ClassLogits,
+    targets: Distribution,
+    *,
+    label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
+) -> Array:
+    r"""Cross-entropy of logits of which some may be −∞, where the target is 0.
+
+    $$ \ell = -\sum_{y_c \ne 0} y_c \left(x_c - \ln\sum_k e^{x_k}\right) $$
+
+    Args:
+        predictions: Logits, shape ``(..., C)``, dimensionless.
+        targets: One-hot labels or class probabilities, shape ``(..., C)``, dimensionless.
+        label_smoothing: Targets become y(1 − s) + s/C.
+
+    Returns:
+        One loss per sample, shape ``(...)``, nats.
+    """
+    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    return -xp.sum(xlogy(xp, targets, log_softmax(xp, predictions)), axis=-1)
+
+
+@loss(
+    source=GOOD_1952,
+    names=("nll", "nll_loss"),
+    examples=[Example({"predictions": [-0.25, -1.5], "targets": 1}, 1.5)],
+    weighs_classes=True,
+)
+def negative_log_likelihood(
+    xp: Namespace, predictions: ClassLogProbability, targets: ClassIndex
+) -> Array:
+    r"""Negative logarithm of the probability of the right class, given as logarithms.
+
+    $$ \ell = -x_y $$
+
+    Args:
+        predictions: Logarithms of class probabilities, shape ``(..., C)``, nats.
+        targets: Class indices, shape ``(...)``.
+
+    Returns:
+        One loss per sample, shape ``(...)``, nats.
+    """
+    return -pick(xp, predictions, targets)
+
+
+@loss(
+    source="scikit-learn, sklearn.metrics.log_loss",
+    examples=[
+        Example({"predictions": [0.25, 0.75], "targets": 1}, -math.log(0.75)),
+        Example({"predictions": [0.0, 1.0], "targets": 1}, 0.0),
+    ],
+    weighs_classes=True,
+    ignores_classes=False,
+)
+def multiclass_log_loss(xp: Namespace, predictions: Distribution, targets: ClassIndex) -> Array:
+    r"""Negative logarithm of the probability of the right class.
+
+    $$ \ell = -\ln p_y $$
+
+    Args:
+        predictions: Class probabilities, shape ``(..., C)``, dimensionless.
+        targets: Class indices, shape ``(...)``.
+
+    Returns:
+        One loss per sample, shape ``(...)``, nats.
+    """
+    return -xp.log(pick(xp, predictions, targets))
 
 
 def _of_index(

@@ -1,0 +1,129 @@
+"""Errors that are finished otherwise than by their mean, or set in relation."""
+
+import math
+from typing import Annotated
+
+from annotated_types import Gt
+
+from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.declare import Example, loss
+from lossmeter.core.domains import AboveMinusOne, Real
+from lossmeter.core.losses.regression import absolute_error, squared_log_error
+
+EPSILON = 2.220446049250313e-16
+
+
+@loss(
+    source="TensorFlow, tf.nn.l2_loss",
+    examples=[Example({"predictions": [3.0, 4.0]}, [4.5, 8.0])],
+    reduces_as="sum",
+)
+def l2_penalty(xp: Namespace, predictions: Real) -> Array:
+    r"""Half the square of each value, to be summed: a penalty on the size of weights.
+
+    $$ \ell = \tfrac12 t^2, \qquad L = \sum \ell $$
+
+    Args:
+        predictions: Values t, shape ``(...)``, any unit ``u``.
+
+    Returns:
+        One loss per element, shape ``(...)``, unit ``u**2``.
+    """
+    return 0.5 * xp.square(predictions)
+
+
+@loss(
+    source="Armstrong (1985), Long-Range Forecasting, 2nd ed.; ISBN 978-0-471-82260-8",
+    names=("smape",),
+    examples=[
+        Example({"predictions": 3.0, "targets": 2.0}, 0.4),
+        Example({"predictions": -1.0, "targets": 2.0}, 2.0),
+        Example({"predictions": 0.0, "targets": 0.0}, 0.0),
+    ],
+)
+def symmetric_mean_absolute_percentage_error(
+    xp: Namespace,
+    predictions: Real,
+    targets: Real,
+    *,
+    epsilon: Annotated[float, Gt(0)] = EPSILON,
+) -> Array:
+    r"""Size of the error relative to the mean size of prediction and target, from 0 to 2.
+
+    $$ \ell = \frac{2\,|p - y|}{\max(|y| + |p|, \varepsilon)} $$
+
+    Args:
+        predictions: Predicted values, shape ``(...)``, any unit ``u``.
+        targets: Observed values, shape ``(...)``, unit ``u``.
+        epsilon: Floor of the denominator, unit ``u``.
+
+    Returns:
+        One loss per element, shape ``(...)``, dimensionless.
+    """
+    sizes = xp.maximum(xp.abs(targets) + xp.abs(predictions), epsilon)
+    return 2.0 * (xp.abs(predictions - targets) / sizes)
+
+
+@loss(
+    source="scikit-learn, sklearn.metrics.root_mean_squared_log_error",
+    names=("rmsle",),
+    examples=[Example({"predictions": [math.e - 1.0, 3.0], "targets": [0.0, 3.0]}, [1.0, 0.0])],
+    reduces_as="root",
+)
+def root_mean_squared_log_error(
+    xp: Namespace, predictions: AboveMinusOne, targets: AboveMinusOne
+) -> Array:
+    r"""Root of the mean square of the error of the logarithms.
+
+    $$ \ell = \left(\ln(1 + p) - \ln(1 + y)\right)^2, \qquad
+       L = \sqrt{\frac{\sum w \ell}{\sum w}} $$
+
+    Args:
+        predictions: Predicted values, shape ``(...)``, dimensionless.
+        targets: Observed values, shape ``(...)``, dimensionless.
+
+    Returns:
+        The squared log error per element, shape ``(...)``, dimensionless; its mean has the root
+        taken.
+    """
+    return squared_log_error(xp, predictions, targets)
+
+
+@loss(
+    source="scikit-learn, sklearn.metrics.median_absolute_error",
+    examples=[Example({"predictions": [1.0, 2.0], "targets": [0.0, 4.0]}, [1.0, 2.0])],
+    reduces_as="median",
+)
+def median_absolute_error(xp: Namespace, predictions: Real, targets: Real) -> Array:
+    r"""Median size of the errors, which outliers do not move.
+
+    $$ \ell = |p - y|, \qquad L = \operatorname{median} \ell $$
+
+    Args:
+        predictions: Predicted values, shape ``(...)``, any unit ``u``.
+        targets: Observed values, shape ``(...)``, unit ``u``.
+
+    Returns:
+        The absolute error per element, shape ``(...)``, unit ``u``; their median is the loss.
+    """
+    return absolute_error(xp, predictions, targets)
+
+
+@loss(
+    source="scikit-learn, sklearn.metrics.max_error",
+    examples=[Example({"predictions": [1.0, 2.0], "targets": [0.0, 4.0]}, [1.0, 2.0])],
+    reduces_as="max",
+)
+def max_error(xp: Namespace, predictions: Real, targets: Real) -> Array:
+    r"""Size of the worst error.
+
+    $$ \ell = |p - y|, \qquad L = \max \ell $$
+
+    Args:
+        predictions: Predicted values, shape ``(...)``, any unit ``u``.
+        targets: Observed values, shape ``(...)``, unit ``u``.
+
+    Returns:
+        The absolute error per element, shape ``(...)``, unit ``u``; the greatest is the loss.
+    """
+    return absolute_error(xp, predictions, targets)
