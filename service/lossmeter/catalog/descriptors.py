@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from lossmeter.core.declare import REGISTRY, InputSpec, Loss
+from lossmeter.core.spelling import numbers
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Symbol, canonical
 from lossmeter.plan.names import symbol_named
@@ -86,7 +87,7 @@ def _example(loss: Loss, number: int) -> Descriptor:
             "loss": loss.name,
             "params": dict(example.params),
             "reduction": "none",
-            "inputs": dict(example.inputs),
+            "inputs": {name: numbers(x) for name, x in example.inputs.items()},
         },
-        "value": example.expected,
+        "value": numbers(example.expected),
     }

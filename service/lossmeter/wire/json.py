@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import orjson
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.core.arrays import Array
+from lossmeter.core.spelling import NON_FINITE, number
 from lossmeter.core.state import State
 from lossmeter.errors import (
     DtypeUnsupported,
@@ -25,7 +25,6 @@ from lossmeter.plan.request import EvaluateSpec, MergeSpec, ReductionBody, read,
 from lossmeter.wire.states import read_state, state_bytes, state_hash
 from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, check_labels, from_bytes
 
-NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 MOST_DEPTH = 1024
 Json = Mapping[str, Any]
 
@@ -257,13 +256,6 @@ def _as_bfloat16(x: Array) -> Array:
     bits = x.view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(x), x, rounded.view(np.float32))
-
-
-def number(x: float) -> float | str:
-    """A number of an answer; non-finite ones by their names."""
-    if math.isfinite(x):
-        return x
-    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
 
 
 def answer_body(answer: Answer | Answers) -> bytes:
