@@ -112,11 +112,6 @@ class Loss:
     kernel: Kernel
 
     @property
-    def takes_logits(self) -> bool:
-        """Whether a temperature can divide its predictions."""
-        return any(spec.kind.domain.logits for spec in self.inputs)
-
-    @property
     def open_params(self) -> tuple[Param, ...]:
         """The parameters that a request may set: all but the guards."""
         return tuple(param for param in self.params if not param.marked(Guard))

@@ -57,14 +57,6 @@ def log_ratio(xp: Namespace, a: Array, b: Array) -> Array:
     return xp.where(xp.abs(error) < 0.5 * b, xp.log1p(error / b), far)
 
 
-def log_sum_exp(xp: Namespace, x: Array) -> Array:
-    """ln Σ e^x over the last axis, −∞ where every entry is −∞."""
-    top = xp.max(x, axis=-1, keepdims=True)
-    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
-    total = xp.sum(xp.exp(x - top), axis=-1)
-    return xp.log(total) + xp.squeeze(top, axis=-1)
-
-
 def log_add_exp(xp: Namespace, a: Array, b: Array) -> Array:
     """ln(e^a + e^b), also where one or both are −∞."""
     top = xp.maximum(a, b)
@@ -87,13 +79,3 @@ def is_class(xp: Namespace, x: Array, index: Array) -> Array:
 def powered(xp: Namespace, x: Array, power: float) -> Array:
     """x to a power, without the general one for the square that is mostly asked for."""
     return xp.square(x) if power == 2.0 else xp.pow(x, power)
-
-
-def inner_axes(x: Array) -> tuple[int, ...]:
-    """Every axis but the first, which is that of the samples."""
-    return tuple(range(1, x.ndim))
-
-
-def sum_over(xp: Namespace, x: Array, axes: tuple[int, ...], *, keepdims: bool = False) -> Array:
-    """The sum over these axes; over none it is x, where ONNX would take all of them."""
-    return xp.sum(x, axis=axes, keepdims=keepdims) if axes else x
