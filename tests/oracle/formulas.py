@@ -7,6 +7,7 @@ have where terms of that size cancel.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -361,6 +362,27 @@ def sigmoid_focal(
     )
 
 
+@oracle(ulp=4)
+def brier_score(p: mpf | Vector, y: int, *, scale_by_half: bool | None = None) -> mpf:
+    if not isinstance(p, list):
+        return (p - y) ** 2 * (2 if scale_by_half is False else 1)
+    halved = len(p) < 3 if scale_by_half is None else scale_by_half
+    total = mp.fsum((a - b) ** 2 for a, b in zip(p, one_hot(y, len(p)), strict=True))
+    return total / 2 if halved else total
+
+
+@oracle(ulp=0)
+def zero_one(p: int | list[int], y: int | list[int]) -> mpf:
+    return mp.mpf(p != y)
+
+
+@oracle(ulp=0)
+def hamming(p: int | list[int], y: int | list[int]) -> mpf | list[mpf]:
+    if isinstance(p, list) and isinstance(y, list):
+        return [mp.mpf(a != b) for a, b in zip(p, y, strict=True)]
+    return mp.mpf(p != y)
+
+
 @oracle(ulp=8)
 def safe_softmax_cross_entropy(x: Vector, y: Vector, *, label_smoothing: mpf = 0) -> Result:
     return softmax_cross_entropy(x, y, label_smoothing=label_smoothing)
@@ -374,6 +396,15 @@ def negative_log_likelihood(x: Vector, y: int) -> mpf:
 @oracle(ulp=2)
 def multiclass_log_loss(p: Vector, y: int) -> mpf:
     return -ln(p[y])
+
+
+@oracle(ulp=12)
+def linear_cross_entropy(x: Vector, matrix: Matrix, y: int, *, label_smoothing: mpf = 0) -> Result:
+    value, size = sparse_softmax_cross_entropy(
+        [dot(row, x) for row in matrix], y, label_smoothing=label_smoothing
+    )
+    # The products themselves are rounded.
+    return value, size + max(dot([abs(a) for a in row], [abs(b) for b in x]) for row in matrix)
 
 
 @oracle(ulp=12)
@@ -503,6 +534,11 @@ def symmetric_mean_absolute_percentage_error(p: mpf, y: mpf, *, epsilon: mpf = 2
 
 
 @oracle(ulp=1)
+def weighted_mean_absolute_percentage_error(p: mpf, y: mpf, *, epsilon: mpf = 0) -> mpf:
+    return abs(p - y)
+
+
+@oracle(ulp=1)
 def median_absolute_error(p: mpf, y: mpf) -> mpf:
     return abs(p - y)
 
@@ -520,6 +556,15 @@ def root_mean_squared_log_error(p: mpf, y: mpf) -> mpf:
 def flat(x: object) -> Vector:
     """The numbers of nested lists."""
     return [a for entry in x for a in flat(entry)] if isinstance(x, list) else [x]
+
+
+@oracle(ulp=8)
+def mean_pairwise_squared_error(p: Matrix, y: Matrix) -> Result:
+    errors = [a - b for a, b in zip(flat(p), flat(y), strict=True)]
+    n = len(errors)
+    pairs = [(a - b) ** 2 for i, a in enumerate(errors) for b in errors[:i]]
+    # An error is rounded before it is squared.
+    return ratio(2 * mp.fsum(pairs), mp.mpf(n * (n - 1))), mp.fsum(e**2 for e in errors)
 
 
 @oracle(ulp=6)
@@ -620,9 +665,104 @@ def log_sum_exp(terms: Vector) -> mpf:
     return ln(mp.fsum(map(mp.exp, terms)))
 
 
+@oracle(ulp=12)
+def circle(
+    x: Matrix,
+    labels: list[int],
+    *,
+    gamma: mpf = 80,
+    margin: mpf = 0.4,
+    remove_diagonal: bool = True,
+) -> list[Result]:
+    m = mp.mpf(margin)
+    results = []
+    for i, anchor in enumerate(x):
+        away = [max(mp.zero, 1 - dot(anchor, other)) for other in x]
+        like = [
+            -gamma * (m + d) * (m - d)
+            for j, d in enumerate(away)
+            if labels[j] == labels[i] and not (remove_diagonal and i == j)
+        ]
+        others = [
+            gamma * max(mp.zero, 1 + m - d) * (1 - m - d)
+            for j, d in enumerate(away)
+            if labels[j] != labels[i]
+        ]
+        total = log_sum_exp(like) + log_sum_exp(others) if like and others else -mp.inf
+        value = mp.log1p(mp.exp(total))
+        reach = max(map(abs, [*like, *others]), default=mp.zero)
+        # What is summed is rounded at its own size, that of γ times a few.
+        results.append((value, value + min(value, 1) * (reach + 4 * gamma * (2 + max(away)))))
+    return results
+
+
+@oracle(ulp=12)
+def ntxent(x: Matrix, labels: list[int], *, temperature: mpf = 0.07) -> Result:
+    tau = mp.mpf(temperature)
+    lengths = [mp.sqrt(dot(a, a)) for a in x]
+    if not all(lengths):
+        return mp.nan, mp.one
+    scores = [
+        [dot(a, b) / (m * n * tau) for b, n in zip(x, lengths, strict=True)]
+        for a, m in zip(x, lengths, strict=True)
+    ]
+    terms = [
+        log_sum_exp([s for k, s in enumerate(row) if k == j or labels[k] != labels[i]]) - row[j]
+        for i, row in enumerate(scores)
+        for j in range(len(x))
+        if i != j and labels[i] == labels[j]
+    ]
+    return ratio(mp.fsum(terms), mp.mpf(len(terms))), 4 / tau
+
+
 def along(image: Matrix, axis: list[int] | None) -> Matrix:
     """What is summed together, each a list: all of the image, or its columns."""
     return [[*column] for column in zip(*image, strict=True)] if axis == [1] else [flat(image)]
+
+
+@oracle(ulp=8)
+def dice(
+    p: Matrix, y: Matrix, *, axis: list[int] | None = None, smooth: mpf = 0, epsilon: mpf = 1e-7
+) -> Result | list[Result]:
+    return tversky(p, y, alpha=0.5, beta=0.5, axis=axis, smooth=smooth, epsilon=mp.mpf(epsilon) / 2)
+
+
+@oracle(ulp=8)
+def tversky(
+    p: Matrix,
+    y: Matrix,
+    *,
+    alpha: mpf = 0.5,
+    beta: mpf = 0.5,
+    axis: list[int] | None = None,
+    smooth: mpf = 0,
+    epsilon: mpf = 1e-7,
+) -> Result | list[Result]:
+    def one(p: Vector, y: Vector) -> mpf:
+        common, found, there = dot(y, p), mp.fsum(p), mp.fsum(y)
+        wrong = alpha * (found - common) + beta * (there - common)
+        return 1 - ratio(common + smooth, common + wrong + smooth + epsilon)
+
+    values = [one(*pair) for pair in zip(along(p, axis), along(y, axis), strict=True)]
+    return values if axis == [1] else values[0]
+
+
+@oracle(ulp=10)
+def generalized_dice(p: list[Matrix], y: list[Matrix], *, smooth: mpf = 1) -> mpf:
+    classes = range(len(p[0][0]))
+    counts = [mp.fsum(pixel[c] for image in y for pixel in image) for c in classes]
+    shares = [1 / (n**2 + mp.mpf(1e-7)) for n in counts]
+
+    def one(image: Matrix, seen: Matrix, c: int) -> mpf:
+        a, b = [pixel[c] for pixel in image], [pixel[c] for pixel in seen]
+        return 1 - ratio(2 * dot(a, b) + 2 * smooth, mp.fsum(a) + mp.fsum(b) + 2 * smooth)
+
+    terms = [
+        shares[c] * one(image, seen, c) for image, seen in zip(p, y, strict=True) for c in classes
+    ]
+    if any(map(mp.isnan, terms)):
+        return mp.nan
+    return mp.fsum(terms) / mp.fsum(shares) / len(p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -680,3 +820,29 @@ def complete_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
 @oracle(ulp=8)
 def ranking_softmax(x: Vector, y: Vector) -> Result:
     return softmax_cross_entropy(x, y)
+
+
+@oracle(ulp=12)
+def ctc(
+    steps: Matrix,
+    labels: list[int],
+    heard: int,
+    said: int,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> Result:
+    def collapsed(path: tuple[int, ...]) -> list[int]:
+        merged = [c for k, c in enumerate(path) if k == 0 or path[k - 1] != c]
+        return [c for c in merged if c != blank]
+
+    # Every path there is, from the definition.
+    paths = product(range(len(steps[0])), repeat=heard)
+    chances = [
+        mp.exp(mp.fsum(row[c] for row, c in zip(steps, path, strict=False)))
+        for path in paths
+        if collapsed(path) == labels[:said]
+    ]
+    value = -ln(mp.fsum(chances))
+    size = mp.fsum(max(map(abs, row)) for row in steps[:heard]) + 1
+    return mp.zero if zero_infinity and value == mp.inf else value, size

@@ -8,11 +8,13 @@ from uuid import uuid4
 import numpy as np
 import orjson
 
+from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
 from lossmeter.app.finish import answer_from
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Block, Extreme, Linear, Part
+from lossmeter.core.program import FACTOR, WHERE
 from lossmeter.core.state import Key, Specification, State
 from lossmeter.errors import (
     EmptyReduction,
@@ -25,8 +27,8 @@ from lossmeter.plan.batch import Batch, Tensors, bind
 from lossmeter.plan.class_weights import class_of, class_table
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
+from lossmeter.plan.survey import surveyed
 
-SUM_TOLERANCE = 1e-3
 FLOAT64 = np.dtype(np.float64)
 
 
@@ -58,6 +60,8 @@ class Evaluation:
         self._kinds = kinds
         self._with_state = with_state
         self._streaming = streaming
+        finite = plan.symbol.dialect.finite and options.nonfinite == "propagate"
+        self._nonfinite = "error" if finite else options.nonfinite
         self._batch_id = options.batch_id or uuid4().hex
         self._state: State | None = None
         self._layout: tuple[tuple[int, ...], ...] = ()
@@ -67,7 +71,7 @@ class Evaluation:
         self._output: tuple[Array, Array] | None = None
         self._rows = 0
         self._omitted = 0
-        self._warnings: dict[str, None] = {}
+        self._admission = Admission(plan.symbol)
 
     def add(self, tensors: Tensors) -> None:
         """Evaluate a batch, or the next rows of a stream.
@@ -77,13 +81,10 @@ class Evaluation:
         """
         batch = bind(self._plan, tensors)
         state = self._begin(batch)
-        inputs = dict(batch.inputs)
-        if (as_binary := batch.candidate.variant.as_binary) is not None:
-            kept = inputs["targets"] if batch.mask is None else inputs["targets"][batch.mask]
-            inputs["targets"] = as_binary(inputs["targets"], kept)
+        inputs = surveyed(batch)
         omit = self._options.nonfinite == "omit"
-        work = _Work(batch, inputs, class_table(batch, omit))
-        if self._plan.reduction.name == "none":
+        work = _Work(batch, inputs, class_table(batch, inputs, omit))
+        if self._plan.reduction.name == "none" and not batch.candidate.variant.loss.collapses:
             masked = self._plan.symbol.dialect.masked
             empty = np.nan if masked is None else masked
             self._output = (np.full(batch.shape, empty, batch.dtype), np.zeros(batch.shape, bool))
@@ -113,7 +114,7 @@ class Evaluation:
         layout = tuple(x.shape[1:] for x in batch.inputs.values())
         if self._state is None:
             self._candidate = batch.candidate
-            self._whole = batch.whole
+            self._whole = batch.whole or batch.candidate.whole
             self._keeps_rows = bool(batch.groups.shape) and 0 not in batch.groups.axes
             self._layout = layout
             self._state = State(spec, shape=batch.groups.shape)
@@ -134,7 +135,7 @@ class Evaluation:
             dtype=batch.dtype.name,
             nonfinite=self._options.nonfinite,
             by=reduction.by or "",
-            axis=_told(batch) if reduction.axis else "",
+            axis=_told(batch) if reduction.axis or batch.groups.joined else "",
             profile=f"{self._backend.profile}/{self._backend.device}",
         )
 
@@ -142,7 +143,7 @@ class Evaluation:
         """Evaluate one block and keep its parts."""
         batch = work.batch
         operands = {name: cut.of(x, self._dtype_of(batch, name)) for name, x in work.inputs.items()}
-        extras = {name: cut.of(x, batch.dtype) for name, x in batch.extras.items()}
+        extras = {name: cut.of(x, _dtype_beside(batch, x)) for name, x in batch.extras.items()}
         weights = None if batch.weights is None else cut.of(batch.weights, FLOAT64)
         codes = None if batch.groups.codes is None else cut.of(batch.groups.codes, None)
         keep = self._kept(batch, cut, operands, weights)
@@ -153,25 +154,23 @@ class Evaluation:
             weights = None if weights is None else weights[keep]
             codes = None if codes is None else codes[keep]
         block = self._evaluate(work, operands, extras, weights)
-        finite = self._finite(block)
-        if finite is not None:
-            _count_dropped(state, batch.groups.keys, ~finite, block.weights, codes)
-            block = block.taken(np.flatnonzero(finite))
-            codes = None if codes is None else codes[finite]
-            keep = _narrowed(keep, finite)
+        left = self._left(batch, block)
+        if left is not None:
+            _count_dropped(state, batch.groups.keys, ~left, block.weights, codes)
+            block = block.taken(np.flatnonzero(left))
+            codes = None if codes is None else codes[left]
+            keep = _narrowed(keep, left)
         if any(issubclass(kind, Extreme) for kind in self._kinds):
             rows = cut.rows() + self._rows
-            block.rows = rows if keep is None else rows[keep]
-        if self._output is not None:
+            rows = rows if keep is None else rows[keep]
+            block.rows = rows[: block.losses.size]
+        if self._output is not None and not batch.candidate.variant.loss.collapses:
             self._store(block, keep, cut)
         state.add_block(block, self._kinds, batch.groups.keys, codes)
 
     def _dtype_of(self, batch: Batch, name: str) -> np.dtype[np.generic] | None:
         """The computing dtype; indices keep theirs until they are checked."""
-        specs = batch.candidate.variant.loss.inputs
-        return (
-            None if any(s.name == name and s.kind.domain.integers for s in specs) else batch.dtype
-        )
+        return None if batch.candidate.domains[name].integers else batch.dtype
 
     def _kept(
         self, batch: Batch, cut: "_Cut", operands: Mapping[str, Array], weights: Array | None
@@ -182,7 +181,7 @@ class Evaluation:
         if ignored is not None:
             kept = operands["targets"] != ignored
             keep = kept if keep is None else keep & kept
-        if self._options.nonfinite != "propagate":
+        if self._nonfinite != "propagate":
             finite = np.ones(cut.entries, dtype=bool) if weights is None else np.isfinite(weights)
             for x in operands.values():
                 finite &= np.isfinite(x).reshape(cut.entries, -1).all(axis=1)
@@ -192,7 +191,7 @@ class Evaluation:
     def _policy(self, finite: Array, keep: Array | None) -> Array:
         """``error`` refuses what is kept and not finite; ``omit`` masks and counts it."""
         lost = ~finite if keep is None else keep & ~finite
-        if self._options.nonfinite == "error" and lost.any():
+        if self._nonfinite == "error" and lost.any():
             raise NonFinite(
                 'a kept value is NaN or infinite; mask it, or set nonfinite to "omit"',
                 field="inputs",
@@ -209,60 +208,44 @@ class Evaluation:
     ) -> Block:
         """Check a block's kept entries and compute their loss values and weights."""
         batch, candidate = work.batch, work.batch.candidate
-        unknown = self._check(batch, operands)
+        unknown = self._admission.admit(batch, operands)
         constants = {name: x.astype(batch.dtype) for name, x in batch.constants.items()}
-        values = self._backend.run(candidate.program, operands, {**extras, **constants})
+        shared = {name: x.astype(batch.dtype) for name, x in batch.shared.items()}
+        together = candidate.variant.loss.weighs_samples
+        if together is not None and weights is not None:
+            constants[together], weights = weights.astype(batch.dtype), None
+        if candidate.variant.loss.output == "batch" and not len(operands["predictions"]):
+            return Block(np.zeros(0), None, None, None, self._batch_id)
+        values = self._backend.run(batch.program, {**operands, **shared}, {**extras, **constants})
         losses = values.astype(np.float64, copy=False)
+        if candidate.variant.loss.collapses:
+            return self._collapsed(losses, weights)
         if unknown is not None:
             losses = np.where(unknown, np.nan, losses)
         if work.table is not None:
-            chosen = work.table[class_of(candidate.variant.loss, operands["targets"])]
+            chosen = work.table[class_of(candidate, operands["targets"])]
             weights = chosen if weights is None else weights * chosen
-        divisors = None
-        if candidate.divides:
-            divisors = (
-                batch.constants["class_factor"][operands["targets"]]
-                if batch.constants
-                else extras["factor"].astype(np.float64)
-            )
-            divisors = divisors if weights is None else weights * divisors
-        return Block(losses, weights, divisors, None, self._batch_id)
+        own = _own(batch, operands, extras, losses)
+        if own is not None and weights is not None:
+            own = weights * own
+        return Block(losses, weights, own, None, self._batch_id)
 
-    def _check(self, batch: Batch, operands: dict[str, Array]) -> Array | None:
-        """Domains of the kept entries; where a class index is NaN its loss is."""
-        candidate, unknown = batch.candidate, None
-        checks = self._plan.symbol.dialect.checks
-        params = dict(candidate.program.params)
-        for spec in candidate.variant.loss.inputs:
-            domain, x = spec.kind.domain, operands[spec.name]
-            if domain.integers and x.dtype.kind == "f" and np.isnan(x).any():
-                lost = np.isnan(x).reshape(x.shape[0], -1).any(axis=1)
-                unknown = lost if unknown is None else unknown | lost
-                x = np.where(np.isnan(x), 0.0, x)
-            if domain.index:
-                operands[spec.name] = domain.check_index(x, spec.name, batch.classes)
-            elif checks or domain.integers:
-                domain.check(x, spec.name, params)
-                operands[spec.name] = x.astype(np.int64) if domain.integers else x
-                if domain.under(params).sums_to_one and x.ndim > 1:
-                    self._warn_of_sums(spec.name, x)
-            elif spec.name in candidate.variant.domains:
-                candidate.variant.domains[spec.name].check(x, spec.name, params)
-        return unknown
+    def _collapsed(self, losses: Array, weights: Array | None) -> Block:
+        """The values that the samples have together, which one weight may multiply."""
+        one = None if weights is None else np.broadcast_to(weights[:1], losses.size)
+        if self._plan.reduction.name == "none":
+            weighed = losses if weights is None else losses * weights[0]
+            self._output = (weighed, np.ones(losses.shape, dtype=bool))
+        return Block(losses.reshape(-1), one, None, None, self._batch_id)
 
-    def _warn_of_sums(self, name: str, x: Array) -> None:
-        off = np.abs(x.sum(axis=-1) - 1.0)
-        if (off > SUM_TOLERANCE).any():
-            self._warnings[
-                f"{name}: rows of the last axis do not sum to 1; nothing is rescaled"
-            ] = None
-
-    def _finite(self, block: Block) -> Array | None:
-        """The same policy for loss values that came out infinite of finite inputs."""
-        if self._options.nonfinite == "propagate":
-            return None
-        finite = np.isfinite(block.losses)
-        return None if finite.all() else self._policy(finite, None)
+    def _left(self, batch: Batch, block: Block) -> Array | None:
+        """Which loss values stay: by the same policy where finite inputs gave an infinite one."""
+        left = block.losses != 0.0 if batch.candidate.variant.drops_zeros else None
+        if self._options.nonfinite != "propagate":
+            finite = np.isfinite(block.losses)
+            if not finite.all():
+                left = self._policy(finite, left)
+        return None if left is None or left.all() else left
 
     def _store(self, block: Block, keep: Array | None, cut: "_Cut") -> None:
         assert self._output is not None
@@ -291,11 +274,11 @@ class Evaluation:
             kept=kept,
             omitted=self._omitted if self._options.nonfinite == "omit" else None,
             state=_without_values(state) if self._with_state else None,
-            warnings=tuple(self._warnings),
+            warnings=self._admission.warnings(),
         )
 
     def _refuse_unmergeable(self, candidate: Candidate) -> None:
-        if whole := self._whole or _whole_batch(candidate):
+        if whole := self._whole or candidate.whole:
             raise NotMergeable(f"{whole}, so it has no state", field="options.state")
         if self._keeps_rows:
             raise NotMergeable(
@@ -317,6 +300,29 @@ class _Work:
     batch: Batch
     inputs: Mapping[str, Array]
     table: Array | None
+
+
+def _dtype_beside(batch: Batch, x: Array) -> np.dtype[np.generic]:
+    """The computing dtype; booleans stay what they are."""
+    return x.dtype if x.dtype == np.bool_ else batch.dtype
+
+
+def _own(
+    batch: Batch, operands: Mapping[str, Array], extras: Mapping[str, Array], losses: Array
+) -> Array | None:
+    """What a dialect's own mean divides by, or sums in place of the loss values."""
+    match batch.candidate.own:
+        case "factor":
+            return extras[FACTOR].astype(np.float64)
+        case "class_factor":
+            return batch.constants["class_factor"][operands["targets"]]
+        case "lists":
+            return extras[WHERE].any(axis=-1).astype(np.float64)
+        case "ratio":
+            return np.abs(operands["targets"].astype(np.float64))
+        case "lengths":
+            return losses / np.maximum(operands["target_lengths"], 1)
+    return None
 
 
 def _count_dropped(
@@ -369,7 +375,8 @@ class _Cut:
 
 def _told(batch: Batch) -> str:
     """The axes reduced and how many there are, for the specification."""
-    return orjson.dumps([batch.groups.axes, len(batch.shape)]).decode()
+    axes = "outputs" if batch.groups.joined else batch.groups.axes
+    return orjson.dumps([axes, len(batch.shape)]).decode()
 
 
 def refuse_unstreamable(plan: Plan, field: str) -> None:
@@ -385,17 +392,8 @@ def refuse_unstreamable(plan: Plan, field: str) -> None:
             field=f"{field}reduction",
         )
     for candidate in plan.candidates:
-        if whole := _whole_batch(candidate):
+        if whole := candidate.whole:
             raise NotStreamable(f"{whole}; send all samples in one request", field=f"{field}loss")
-
-
-def _whole_batch(candidate: Candidate) -> str | None:
-    """Why a candidate's values depend on the whole batch, if they do."""
-    if candidate.variant.as_binary is not None:
-        return "this framework reads the labels of the whole batch before it takes one"
-    if candidate.class_weight == "balanced":
-        return '"balanced" class weights are counted over all samples'
-    return None
 
 
 def _without_values(state: State) -> State:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lossmeter.app.answer import Answer, Group, Value
 from lossmeter.core.arrays import Array
+from lossmeter.core.exact import exact_sum
 from lossmeter.core.parts import Linear
 from lossmeter.core.reductions import Outcome, Parts, Reduction, finish, finish_macro
 from lossmeter.core.state import Key, State, order
@@ -32,18 +33,27 @@ def answer_from(
         EmptyReduction: A mean of nothing, where it is an error.
     """
     reduction = plan.reduction
-    if reduction.own_divisor and not candidate.divides:
-        reduction = replace(reduction, own_divisor=False)
+    if reduction.own_divisor:
+        own = candidate.own
+        reduction = replace(
+            reduction,
+            own_divisor=own not in ("", "lengths"),
+            own_numerator=own == "lengths",
+            floor=candidate.parameter["epsilon"] if own == "ratio" else 0.0,
+        )
+    empty = plan.symbol.dialect.empty if reduction.nothing is None else reduction.nothing
     outcomes: dict[Key, Outcome] = {}
     if output is None:
         outcomes = {
-            key: _finished(state.cells[key], reduction, plan.symbol.dialect.empty)
+            key: _finished(state.cells[key], reduction, empty)
             for key in sorted(state.cells, key=order)
         }
     macro = reduction.name == "macro_mean"
     linears = [cell["linear"] for cell in state.cells.values()]
     linear = sum((part for part in linears if isinstance(part, Linear)), start=Linear())
     value, single = _value(outcomes, state, reduction, output)
+    if state.spec.joins_outputs:
+        value = _joined(np.asarray(value), candidate.columns)
     return Answer(
         value=value,
         loss=candidate.variant.loss.name,
@@ -89,6 +99,19 @@ def _value(
         return values.reshape(state.shape), None
     (only,) = outcomes.values()
     return only.value, only
+
+
+def _joined(values: Array, columns: str | list[float] | None) -> Value:
+    """Several outputs as the dialect joins them: each exact, their mean rounded once."""
+    if columns == "raw_values":
+        return values
+    weights = columns if isinstance(columns, list) else [1.0] * values.size
+    try:
+        return exact_sum(np.asarray(weights) * values) / exact_sum(np.asarray(weights))
+    except ZeroDivisionError:
+        raise EmptyReduction(
+            "the weights of the outputs sum to 0", field="params.multioutput"
+        ) from None
 
 
 def _groups(state: State, outcomes: Mapping[Key, Outcome]) -> dict[str, Group]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.domains import Input, shape_words
@@ -37,6 +37,11 @@ class PerClass:
 
 
 @dataclass(frozen=True, slots=True)
+class PerSample:
+    """Marks a parameter that is filled with the sample weights: they are part of the formula."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """An input of a declared loss."""
 
@@ -55,7 +60,7 @@ class Param:
     description: str
 
     def marked(self, mark: type) -> bool:
-        """Whether the annotation carries this mark (``Guard``, ``PerOutput``, ``PerClass``)."""
+        """Whether the annotation carries this mark: ``Guard``, ``PerOutput`` and so on."""
         return any(isinstance(note, mark) for note in get_args(self.annotation)[1:])
 
 
@@ -112,6 +117,16 @@ class Loss:
     kernel: Kernel
 
     @property
+    def collapses(self) -> bool:
+        """Whether a batch has one value, of which its samples have no share."""
+        return self.output == "batch" and self.output_shape == "()"
+
+    @property
+    def weighs_samples(self) -> str | None:
+        """The parameter of the kernel that takes the sample weights, if one does."""
+        return next((param.name for param in self.params if param.marked(PerSample)), None)
+
+    @property
     def open_params(self) -> tuple[Param, ...]:
         """The parameters that a request may set: all but the guards."""
         return tuple(param for param in self.params if not param.marked(Guard))
@@ -142,6 +157,14 @@ CLASS_WEIGHT = Param(
 )
 
 
+AXIS = Param(
+    "axis",
+    list[Annotated[int, Ge(1)] | Annotated[int, Le(-1)]] | None,
+    None,
+    "Axes summed, other than that of the samples; none is all of them.",
+)
+
+
 def loss(
     *,
     source: str,
@@ -152,6 +175,7 @@ def loss(
     reduces_as: ReducesAs | None = None,
     weighs_classes: bool = False,
     ignores_classes: bool | None = None,
+    sums_axes: bool = False,
 ) -> Callable[[Kernel], Kernel]:
     """Declare a loss.
 
@@ -165,6 +189,7 @@ def loss(
             ``"median"``, ``"max"``; ``"ratio"`` if Σw·ℓ / max(Σw·|targets|, epsilon).
         weighs_classes: Whether each target has a class that ``class_weight`` can weigh.
         ignores_classes: Whether ``ignore_index`` has a meaning, if not by a class index.
+        sums_axes: Whether a request may name the axes that are summed.
 
     Returns:
         The function unchanged: a kernel can call another.
@@ -173,6 +198,7 @@ def loss(
     def register(kernel: Kernel) -> Kernel:
         inputs, params = _signature(kernel)
         params += _common(inputs, weighs_classes, ignores_classes)
+        params += (AXIS,) if sums_axes else ()
         used_up = any(spec.kind.core for spec in inputs)
         gives = output or ("per_sample" if used_up else "elementwise")
         doc = inspect.cleandoc(kernel.__doc__ or "")

@@ -75,13 +75,13 @@ class Domain:
         """The domain that holds under these parameters."""
         return self.given(params).under(params) if self.given else self
 
-    def check(self, x: Array, field_name: str, params: Mapping[str, object]) -> None:
+    def check(self, x: Array, field_name: str) -> None:
         """Refuse values outside.
 
         Raises:
             OutOfDomain: A value that is not NaN lies outside.
         """
-        if not self.under(params).admits(x):
+        if not self.admits(x):
             raise OutOfDomain(f"{field_name} must be {self.words}", field=f"inputs.{field_name}")
 
     def admits(self, x: Array) -> bool:
@@ -200,6 +200,35 @@ DISTRIBUTION_OR_LOG = Domain(
 )
 
 
+CLASS_FAMILIES = ("log_loss", "brier")
+
+
+def _prediction_of_family(params: Mapping[str, object]) -> Domain:
+    if params["family"] in CLASS_FAMILIES:
+        return PROBABILITY
+    return POWER_MEAN if params["family"] == "tweedie" else REAL
+
+
+def _target_of_family(params: Mapping[str, object]) -> Domain:
+    if params["family"] in CLASS_FAMILIES:
+        return CLASS_INDEX
+    return POWER_TARGET if params["family"] == "tweedie" else REAL
+
+
+FAMILY_PREDICTION = Domain(
+    "by_family",
+    "as tweedie_deviance has them for tweedie, any number for pinball and absolute_error, "
+    "probabilities for log_loss and brier",
+    given=_prediction_of_family,
+)
+FAMILY_TARGET = Domain(
+    "by_family",
+    "as tweedie_deviance has them for tweedie, any number for pinball and absolute_error, "
+    "class indices for log_loss and brier",
+    given=_target_of_family,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """How an input of a loss is annotated.
@@ -207,7 +236,8 @@ class Input:
     Attributes:
         domain: Its admissible values.
         core: Names of the axes that the loss uses up, last axes of the array; the same name is
-            the same size in every input, a number is its own size, ``...`` is any axes.
+            the same size in every input, a number is its own size. ``...`` is any axes, which a
+            kernel finds as one.
         broadcast: It may lack the last axis, have it as 1, or be a single number.
         lead: The axes of the samples before those: ``...`` any number of them, ``N`` one, and
             none where all samples share the array.
@@ -226,6 +256,8 @@ class Input:
     def shape(self) -> str:
         """Its shape as the catalogue writes it: ``(..., C)``, ``(N,) | (N, C)``."""
         full = shape_words(self.lead, *self.core)
+        if self.broadcast:
+            return f"{full} | (..., 1) | without the last axis | ()"
         return f"{shape_words(self.lead)} | {full}" if self.optional else full
 
 
@@ -259,3 +291,21 @@ PowerTarget: TypeAlias = Annotated[Array, Input(POWER_TARGET)]
 DistributionOrLog: TypeAlias = Annotated[Array, Input(DISTRIBUTION_OR_LOG, ("C",))]
 Box: TypeAlias = Annotated[Array, Input(BOX, ("4",))]
 Labels: TypeAlias = Annotated[Array, Input(LABEL, lead="N")]
+LabelRow: TypeAlias = Annotated[Array, Input(LABEL, ("C",), lead="N", optional=True)]
+BinaryOrClassProbability: TypeAlias = Annotated[Array, Input(PROBABILITY, ("C",), optional=True)]
+RealImage: TypeAlias = Annotated[Array, Input(REAL, ("...",), lead="N")]
+ProbabilityImage: TypeAlias = Annotated[Array, Input(PROBABILITY, ("...",), lead="N")]
+ClassProbabilityImage: TypeAlias = Annotated[Array, Input(PROBABILITY, ("...", "C"), lead="N")]
+ClassDistributionImage: TypeAlias = Annotated[Array, Input(DISTRIBUTION, ("...", "C"), lead="N")]
+EmbeddingBatch: TypeAlias = Annotated[Array, Input(REAL, ("D",), lead="N")]
+FeatureRow: TypeAlias = Annotated[Array, Input(FEATURES, ("F",), lead="N")]
+ClassWeights: TypeAlias = Annotated[Array, Input(REAL, ("C", "F"), lead="")]
+ClassIndexRow: TypeAlias = Annotated[Array, Input(CLASS_INDEX, lead="N")]
+LogProbabilitySequence: TypeAlias = Annotated[Array, Input(LOG_PROBABILITY, ("T", "C"), lead="N")]
+LabelSequence: TypeAlias = Annotated[Array, Input(CLASS_INDEX, ("S",), lead="N")]
+StepCount: TypeAlias = Annotated[Array, Input(LENGTHS, lead="N", counts="T")]
+LabelCount: TypeAlias = Annotated[Array, Input(LENGTHS, lead="N", counts="S")]
+FamilyPrediction: TypeAlias = Annotated[
+    Array, Input(FAMILY_PREDICTION, ("C",), lead="N", optional=True)
+]
+FamilyTarget: TypeAlias = Annotated[Array, Input(FAMILY_TARGET, ("C",), lead="N", optional=True)]

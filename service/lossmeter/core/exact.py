@@ -84,6 +84,11 @@ class ExactSum:
             return math.nan
         return above / below
 
+    def at_least(self, floor: float) -> "ExactSum":
+        """The sum, or the floor if that is more."""
+        low = ExactSum.of_float(floor)
+        return low if self.special is None and self.units < low.units else self
+
     @classmethod
     def of_int(cls, count: int) -> "ExactSum":
         """A whole number as a sum, to divide by."""

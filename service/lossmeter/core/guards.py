@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.stable import log_softmax, smooth, softplus
 
 Guard = Callable[[Namespace, dict[str, Array], Any], dict[str, Array]]
 
@@ -36,6 +37,66 @@ def renormalise(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, A
     return {**inputs, "predictions": p / xp.sum(p, axis=-1, keepdims=True)}
 
 
+def unit_sum(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Both inputs divided by their sums over the classes; TorchMetrics's divergence."""
+    return {name: x / xp.sum(x, axis=-1, keepdims=True) for name, x in inputs.items()}
+
+
+def clip_machine_epsilon(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Predictions kept in [ε, 1 − ε], ε that of the computing dtype; scikit-learn's log loss."""
+    return clip_epsilon(xp, inputs, float(xp.finfo(inputs["predictions"].dtype).eps))
+
+
+def softmax(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Predictions are logits: their softmax over the classes."""
+    x = inputs["predictions"]
+    powers = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return {**inputs, "predictions": powers / xp.sum(powers, axis=-1, keepdims=True)}
+
+
+def sigmoid(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Predictions are logits: their sigmoid."""
+    return {**inputs, "predictions": xp.exp(-softplus(xp, -inputs["predictions"]))}
+
+
+def log_probabilities(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Predictions are logits: the logarithm of their softmax over the classes."""
+    return {**inputs, "predictions": log_softmax(xp, inputs["predictions"])}
+
+
+def exponential(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Both inputs are logarithms; TorchMetrics's divergence."""
+    return {name: xp.exp(x) for name, x in inputs.items()}
+
+
+def sign_labels(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
+    """Targets −1 and +1 as 0 and 1."""
+    return {**inputs, "targets": (inputs["targets"] + 1.0) / 2.0}
+
+
+def smooth_targets(
+    xp: Namespace, inputs: dict[str, Array], setting: tuple[float, int]
+) -> dict[str, Array]:
+    """Targets y(1 − s) + s/C for a C that is not the number of classes; Keras off the last axis."""
+    return {**inputs, "targets": smooth(xp, inputs["targets"], *setting)}
+
+
 GUARDS: Mapping[str, Guard] = MappingProxyType(
-    {guard.__name__: guard for guard in (clip_epsilon, clip_range, clamp_low, renormalise)}
+    {
+        guard.__name__: guard
+        for guard in (
+            clip_epsilon,
+            clip_machine_epsilon,
+            clip_range,
+            clamp_low,
+            renormalise,
+            unit_sum,
+            softmax,
+            sigmoid,
+            log_probabilities,
+            exponential,
+            sign_labels,
+            smooth_targets,
+        )
+    }
 )

@@ -48,6 +48,9 @@ class Reduction:
         by: Input that names the group of each sample.
         root: Whether the square root of the mean is taken, as a loss declares.
         own_divisor: Whether the mean divides by the dialect's own divisor.
+        own_numerator: Whether it sums the dialect's own terms, in place of the loss values.
+        floor: The least that the dialect's own divisor counts.
+        nothing: What this mean is of nothing, where that is not the dialect's rule.
         own_weights: Whether Σw counts the weights before they were broadcast, as Keras does.
     """
 
@@ -60,6 +63,9 @@ class Reduction:
     by: str | None = None
     root: bool = False
     own_divisor: bool = False
+    own_numerator: bool = False
+    floor: float = 0.0
+    nothing: float | None = None
     own_weights: bool = False
 
     @property
@@ -150,8 +156,9 @@ def _mean_over(divisor: Callable[[Linear, Reduction], ExactSum]) -> Finish:
         linear = _part(parts, Linear)
         if not linear.count:
             raise _nothing()
-        below = divisor(linear, reduction)
-        value = _ratio(linear.total, below)
+        below = _own_divisor(linear, reduction)
+        below = divisor(linear, reduction) if below is None else below
+        value = _ratio(linear.divisor if reduction.own_numerator else linear.total, below)
         return Outcome(_root(value) if reduction.root else value, float(below))
 
     return finish
@@ -161,9 +168,13 @@ def _root(value: float) -> float:
     return math.sqrt(value) if value >= 0.0 else math.nan
 
 
+def _own_divisor(linear: Linear, reduction: Reduction) -> ExactSum | None:
+    if not reduction.own_divisor:
+        return None
+    return linear.divisor.at_least(reduction.floor) if reduction.floor else linear.divisor
+
+
 def _mean_divisor(linear: Linear, reduction: Reduction) -> ExactSum:
-    if reduction.own_divisor:
-        return linear.divisor
     if reduction.divisor is not None:
         return ExactSum.of_float(reduction.divisor)
     return ExactSum.of_int(linear.count)

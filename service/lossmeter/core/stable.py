@@ -32,6 +32,14 @@ def log_softmax(xp: Namespace, x: Array) -> Array:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
+def log_sum_exp(xp: Namespace, x: Array) -> Array:
+    """ln Σ e^x over the last axis, −∞ where every entry is −∞."""
+    top = xp.max(x, axis=-1, keepdims=True)
+    top = xp.where(top == -math.inf, xp.zeros_like(top), top)
+    total = xp.sum(xp.exp(x - top), axis=-1)
+    return xp.log(total) + xp.squeeze(top, axis=-1)
+
+
 def pick(xp: Namespace, x: Array, index: Array) -> Array:
     """The entry ``index`` of the last axis; the domain check has kept every index inside."""
     return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(index, axis=-1), axis=-1), axis=-1)

@@ -10,6 +10,8 @@ from lossmeter.errors import DuplicateBatch, StateMismatch
 
 # The key of a group: a label of `by`, a position where an axis is kept, None for everything.
 Key = str | int | None
+# How an axis of outputs that are joined is told in a specification.
+OUTPUTS = '["outputs"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Specification:
         dtype: Dtype of the loss values.
         nonfinite: What was done with entries that are not finite.
         by: Input that named the groups, or nothing.
-        axis: Axes that were reduced and their number, as JSON; nothing where none were named.
+        axis: Axes that were reduced and their number, as JSON, or that the columns are outputs;
+            nothing where none were named.
         profile: What computed the loss values: backend, device, library versions and instruction
             set. Losses with exp or log have the same bits only within one profile.
     """
@@ -44,6 +47,11 @@ class Specification:
     def device(self) -> str:
         """Where it did, last in the profile."""
         return self.profile.rpartition("/")[2]
+
+    @property
+    def joins_outputs(self) -> bool:
+        """Whether the groups are outputs that the dialect joins."""
+        return self.axis.startswith(OUTPUTS)
 
     def hash(self) -> bytes:
         """SHA-256 over the fields, each length-prefixed."""

@@ -5,7 +5,9 @@ right after squeezing or adding one axis. A mean divides by the number of kept v
 of nothing is 0.
 """
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +15,16 @@ import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.reductions import Reduction
-from lossmeter.dialects.symbols import Dialect, Rule, Variant, declare_symbols, loss_named
+from lossmeter.dialects.symbols import (
+    Arrays,
+    Dialect,
+    Rule,
+    Settings,
+    Survey,
+    Variant,
+    declare_symbols,
+    loss_named,
+)
 from lossmeter.errors import ShapeMismatch
 
 
@@ -40,15 +51,37 @@ def align_like_keras(x: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
-def zero_one_if_all_are(targets: Array, kept: Array) -> Array:
+def squeeze_like_keras(variant: Variant, arrays: Arrays) -> Arrays:
+    """Drops or adds a last axis of 1 where one input has it and the other lacks it."""
+    if set(arrays) != {"predictions", "targets"} or "..." in variant.loss.inputs[0].kind.core:
+        return arrays
+    p, y = arrays["predictions"], arrays["targets"]
+    if variant.loss.inputs[1].kind.domain.index:
+        return {"predictions": p, "targets": y[..., 0] if _lacks_nothing(p, y) else y}
+    if p.ndim == y.ndim + 1 and p.shape[-1] == 1:
+        p, y = (p, y[..., None]) if y.ndim == 1 else (p[..., 0], y)
+    elif y.ndim == p.ndim + 1 and y.shape[-1] == 1:
+        p, y = (p[..., None], y) if p.ndim == 1 else (p, y[..., 0])
+    return {"predictions": p, "targets": y}
+
+
+def _lacks_nothing(p: Array, y: Array) -> bool:
+    """Whether class indices have an axis of 1 where the predictions have their classes."""
+    return bool(y.ndim == p.ndim and y.shape[-1:] == (1,))
+
+
+def zero_one_if_all_are(inputs: Arrays, mask: Array | None, _: Settings) -> Arrays:
     """Keras's hinge labels: 0 and 1 mean −1 and +1 only if every label of the batch is 0 or 1.
 
     Labels under the mask have no say. Labels that are taken as they are become (y + 1)/2, which the
     hinge maps back to y.
     """
+    targets = inputs["targets"]
+    kept = targets if mask is None else targets[mask]
     if np.isin(kept, (0, 1)).all():
-        return targets
-    return (np.asarray(targets, dtype=np.result_type(targets, np.float32)) + 1) / 2
+        return inputs
+    wide = np.asarray(targets, dtype=np.result_type(targets, np.float32))
+    return {**inputs, "targets": (wide + 1) / 2}
 
 
 KERAS = Dialect(
@@ -61,12 +94,14 @@ KERAS = Dialect(
             "mean": Reduction("mean"),
             "sum_over_batch_size": Reduction("mean"),
             "mean_with_sample_weight": Reduction("weighted_mean", own_weights=True),
+            # The objective of Keras 0.3 to 2.2 is 0/0 of nothing.
+            "keras2": Reduction("keras2", nothing=math.nan),
         }
     ),
     empty=0.0,
     align=align_like_keras,
     masked=0.0,
-    squeezes=True,
+    squeeze=squeeze_like_keras,
 )
 
 Keywords = Mapping[str, str | Rule]
@@ -79,21 +114,60 @@ SPARSE: Keywords = {
     "ignore_class": "ignore_index",
     "axis": Rule.CLASS_AXIS,
 }
+FOCAL: Keywords = {
+    **SMOOTHED,
+    "apply_class_balancing": Rule.SETTLED,
+    "alpha": "alpha",
+    "gamma": "gamma",
+    "axis": Rule.MEAN_AXIS,
+}
+# The axes of an overlap are counted with that of the samples, and none named is all of them.
+OVERLAP: dict[str, Any] = {
+    "fixed": {"smooth": 0.0, "epsilon": EPSILON},
+    "sums_samples": True,
+    "all_axes": True,
+}
+LABELS = Survey(zero_one_if_all_are, "the labels of the whole batch")
+# What TensorFlow counts for a path that does not end with the labels.
+LOG_ELSEWHERE = math.log(1e-307)
 
 
-def _both(class_name: str, function: str) -> dict[str, str]:
-    return {
+def _both(class_name: str, function: str, *variants: Variant) -> None:
+    names = {
         f"keras.losses.{class_name}": "sum_over_batch_size",
         f"keras.losses.{function}": "none",
     }
+    declare_symbols(KERAS, names, *variants)
 
 
 def _elementwise(class_name: str, function: str, loss: str, **variant: Any) -> None:
-    declare_symbols(
-        KERAS,
-        _both(class_name, function),
-        Variant(loss_named(loss), inner_mean=True, **variant),
+    _both(class_name, function, Variant(loss_named(loss), inner="mean", **variant))
+
+
+def _by_logits(class_name: str, function: str, of_p: Variant, of_logits: Variant) -> None:
+    """Two losses that ``from_logits`` chooses between."""
+    _both(
+        class_name,
+        function,
+        replace(of_p, when={"from_logits": False}),
+        replace(of_logits, when={"from_logits": True}),
     )
+
+
+def balanced_alpha(settings: Settings) -> Settings:
+    """The weight of the positive class counts only where balancing is asked for."""
+    return {"alpha": settings["alpha"] if settings["apply_class_balancing"] else None}
+
+
+def lengths_of_labels(arrays: Arrays, _: Settings) -> Arrays:
+    """Keras has no lengths: every step counts, and every label that is not 0."""
+    steps = arrays["predictions"].shape[1] if arrays["predictions"].ndim > 1 else 0
+    labels = arrays["targets"]
+    return {
+        **arrays,
+        "input_lengths": np.full(labels.shape[:1], steps),
+        "target_lengths": np.count_nonzero(labels, axis=-1) if labels.ndim else labels,
+    }
 
 
 _elementwise("MeanSquaredError", "mean_squared_error", "squared_error")
@@ -120,62 +194,161 @@ _elementwise(
     "poisson_nll",
     fixed={"log_input": False, "full": False, "epsilon": EPSILON},
 )
-_elementwise("Hinge", "hinge", "hinge", as_binary=zero_one_if_all_are)
+_elementwise("Hinge", "hinge", "hinge", survey=LABELS)
+_elementwise("SquaredHinge", "squared_hinge", "squared_hinge", survey=LABELS)
 
 declare_symbols(
     KERAS,
     {"keras.metrics.RootMeanSquaredError": "weighted_mean"},
     Variant(loss_named("root_mean_squared_error")),
 )
-declare_symbols(
-    KERAS,
-    _both("BinaryCrossentropy", "binary_crossentropy"),
+_by_logits(
+    "BinaryCrossentropy",
+    "binary_crossentropy",
     Variant(
         loss_named("binary_cross_entropy"),
         keywords={**SMOOTHED, "axis": Rule.MEAN_AXIS},
         guards=(CLIP,),
-        when=("from_logits", False),
-        inner_mean=True,
+        inner="mean",
     ),
     Variant(
         loss_named("binary_cross_entropy_with_logits"),
         keywords={**SMOOTHED, "axis": Rule.MEAN_AXIS},
-        when=("from_logits", True),
-        inner_mean=True,
+        inner="mean",
     ),
 )
-declare_symbols(
-    KERAS,
-    _both("CategoricalCrossentropy", "categorical_crossentropy"),
+# The clip acts inside the logarithm, not in the power that fades it.
+_by_logits(
+    "BinaryFocalCrossentropy",
+    "binary_focal_crossentropy",
+    Variant(
+        loss_named("binary_focal_cross_entropy"),
+        keywords=FOCAL,
+        defaults={"alpha": 0.25},
+        fixed={"log_clip": EPSILON},
+        settle=balanced_alpha,
+        inner="mean",
+    ),
+    Variant(
+        loss_named("sigmoid_focal"),
+        keywords=FOCAL,
+        defaults={"alpha": 0.25},
+        settle=balanced_alpha,
+        inner="mean",
+    ),
+)
+_by_logits(
+    "CategoricalCrossentropy",
+    "categorical_crossentropy",
     Variant(
         loss_named("categorical_cross_entropy"),
         keywords={**SMOOTHED, "axis": Rule.CLASS_AXIS},
         guards=(RENORMALISE, CLIP),
-        when=("from_logits", False),
+        smooths_by_last=True,
     ),
     Variant(
         loss_named("softmax_cross_entropy"),
         keywords={**SMOOTHED, "axis": Rule.CLASS_AXIS},
-        when=("from_logits", True),
+        smooths_by_last=True,
     ),
 )
-declare_symbols(
-    KERAS,
-    _both("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
+_by_logits(
+    "SparseCategoricalCrossentropy",
+    "sparse_categorical_crossentropy",
     Variant(
         loss_named("sparse_categorical_cross_entropy"),
         keywords=SPARSE,
         guards=(CLIP, RENORMALISE),
-        when=("from_logits", False),
     ),
+    Variant(loss_named("sparse_softmax_cross_entropy"), keywords=SPARSE),
+)
+# Clipped after the softmax too.
+_both(
+    "CategoricalFocalCrossentropy",
+    "categorical_focal_crossentropy",
     Variant(
-        loss_named("sparse_softmax_cross_entropy"),
-        keywords=SPARSE,
-        when=("from_logits", True),
+        loss_named("categorical_focal_cross_entropy"),
+        keywords={
+            "from_logits": Rule.SOFTMAX,
+            "alpha": "alpha",
+            "gamma": "gamma",
+            "label_smoothing": "label_smoothing",
+            "axis": Rule.CLASS_AXIS,
+        },
+        guards=(RENORMALISE, CLIP),
+        smooths_by_last=True,
     ),
+)
+# The class keeps q between 0 and 1; the function needs it and checks nothing.
+declare_symbols(
+    KERAS,
+    {"keras.losses.CategoricalGeneralizedCrossEntropy": "sum_over_batch_size"},
+    Variant(loss_named("generalized_cross_entropy"), keywords={"q": "q"}),
 )
 declare_symbols(
     KERAS,
-    _both("KLDivergence", "kl_divergence"),
+    {"keras.losses.categorical_generalized_cross_entropy": "none"},
+    Variant(
+        loss_named("generalized_cross_entropy"),
+        keywords={"q": "q"},
+        defaults={"q": ...},
+        annotations={"q": float},
+    ),
+)
+_both("CategoricalHinge", "categorical_hinge", Variant(loss_named("categorical_hinge")))
+_both(
+    "KLDivergence",
+    "kl_divergence",
     Variant(loss_named("kl_divergence"), guards=(("clip_range", (EPSILON, 1.0)),)),
+)
+# One over the norm is capped at 1e7, which is a floor of 1e-14 under its square.
+_both(
+    "CosineSimilarity",
+    "cosine_similarity",
+    Variant(
+        loss_named("cosine_similarity_loss"),
+        keywords={"axis": Rule.CLASS_AXIS},
+        fixed={"epsilon": 1e-14},
+    ),
+)
+_both(
+    "Dice",
+    "dice",
+    Variant(loss_named("dice"), keywords={"axis": Rule.SUMMED_AXES}, **OVERLAP),
+)
+# Up to 3.15.1 alpha weighs what is missed, and beta what is found in vain.
+_both(
+    "Tversky",
+    "tversky",
+    Variant(
+        loss_named("tversky"),
+        keywords={"alpha": "beta", "beta": "alpha", "axis": Rule.SUMMED_AXES},
+        **OVERLAP,
+    ),
+)
+CIRCLE: Keywords = {"gamma": "gamma", "margin": "margin", "remove_diagonal": "remove_diagonal"}
+declare_symbols(
+    KERAS,
+    {"keras.losses.Circle": "sum_over_batch_size"},
+    Variant(loss_named("circle"), keywords=CIRCLE, drops_zeros=True),
+)
+declare_symbols(
+    KERAS,
+    {"keras.losses.circle": "none"},
+    Variant(
+        loss_named("circle"),
+        keywords={**CIRCLE, "ref_labels": Rule.ONLY_NULL, "ref_embeddings": Rule.ONLY_NULL},
+    ),
+)
+_both(
+    "CTC",
+    "ctc",
+    Variant(
+        loss_named("ctc"),
+        fixed={"blank": 0, "zero_infinity": False, "log_elsewhere": LOG_ELSEWHERE},
+        lacks=("input_lengths", "target_lengths"),
+        arrange=lengths_of_labels,
+        guards=(("log_probabilities", None),),
+        narrow=True,
+    ),
 )

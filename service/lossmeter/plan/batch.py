@@ -1,16 +1,16 @@
 """A plan met by its tensors: shapes, dtypes and alignments made valid, nothing computed yet."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import InputSpec
 from lossmeter.core.parts import Ints
+from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.core.state import Key
-from lossmeter.dialects.symbols import align_leading
+from lossmeter.dialects.symbols import Rule, Variant, align_leading
 from lossmeter.errors import (
     DtypeUnsupported,
     MissingInput,
@@ -20,6 +20,7 @@ from lossmeter.errors import (
     TooLarge,
     UnknownInput,
 )
+from lossmeter.plan.layout import Layout, lay_out, moved_last
 from lossmeter.plan.plan import Candidate, Plan
 
 BLOCK = 32_768
@@ -27,6 +28,10 @@ BLOCK = 32_768
 MOST_REPEATED = 2**28
 MOST_GROUPS = 2**24
 NUMERIC, WHOLE = "biuf", "biu"
+SHARED = ("sample_weight", "mask")
+MOST_AXES = 2
+# What the frameworks call their parameters of a number a class.
+CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Groups:
         rows: Number of samples of each group.
         shape: Shape of the answer where axes are kept.
         axes: The axes reduced, counted from the first, where the reduction names any.
+        joined: Whether the groups are outputs, which the dialect joins.
     """
 
     keys: list[Key]
@@ -67,6 +73,7 @@ class Groups:
     rows: list[int]
     shape: tuple[int, ...] = ()
     axes: tuple[int, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +82,37 @@ class Batch:
 
     Attributes:
         candidate: The loss that the targets chose.
+        program: Its array program on this batch.
         inputs: Inputs of the loss, each of shape ``(*shape, *core)``.
-        extras: Array parameters and the factor, broadcast to the values before the inner mean.
+        shared: Inputs that all samples share.
+        extras: Array parameters and factors, broadcast to the entries.
         constants: Array parameters of one number a class.
         weights: Sample weights, broadcast to ``shape``; None if none were given.
         mask: Mask, broadcast to ``shape``; None if none was given.
         groups: The groups of the reduction.
-        shape: Shape of the loss values.
+        shape: Shape of the loss values; of the samples, where they have one value together.
+        sizes: Sizes of the axes that the loss uses up.
         dtype: Dtype they are computed in.
         classes: Number of classes, where the loss has a class axis.
         weight_entries: Number of weights before they were broadcast.
-        along_rows: Whether weights and mask lie along the samples, as far as they have axes.
+        whole: Why the values depend on all rows at once, if they do.
     """
 
     candidate: Candidate
+    program: Program
     inputs: Mapping[str, Array]
+    shared: Mapping[str, Array]
     extras: Mapping[str, Array]
     constants: Mapping[str, Array]
     weights: Array | None
     mask: Array | None
     groups: Groups
     shape: tuple[int, ...]
+    sizes: Mapping[str, int]
     dtype: np.dtype[np.floating]
     classes: int
     weight_entries: int
-    along_rows: bool
+    whole: str | None
 
     @property
     def rows(self) -> int:
@@ -113,21 +126,10 @@ class Batch:
         by_row = not self.groups.shape and self.rows and self.weight_entries % self.rows == 0
         return self.groups.rows[group] * self.weight_entries // self.rows if by_row else 0
 
-    @property
-    def whole(self) -> str | None:
-        """Why the values depend on all rows at once, if they do."""
-        candidate, rank = self.candidate, max((x.ndim for x in self.inputs.values()), default=0)
-        averaged = candidate.program.inner_mean and not self.shape
-        if averaged or (rank > 1 and candidate.axis in (0, -rank)):
-            return "the axis of the samples is used up"
-        if not self.along_rows:
-            return "a weight or mask lies along another axis than the samples"
-        arrays = [*candidate.per_output.values(), candidate.factor]
-        by_row = any(x is not None and x.ndim == len(self.shape) and x.shape[0] > 1 for x in arrays)
-        return "a parameter has a number for each sample" if by_row else None
-
     def blocks(self) -> Iterator[tuple[slice, ...]]:
         """Indices that cut the loss values into runs of about 32,768 numbers, in C order."""
+        if self.candidate.variant.loss.output == "batch":
+            return iter([(slice(0, self.rows),)])
         per_value = max((prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1)
         return _runs(self.shape, max(1, BLOCK // max(1, per_value)))
 
@@ -153,82 +155,171 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     Raises:
         InvalidRequest: An input is missing, unknown, or of a dtype or shape that does not fit.
     """
+    given = tensors.arrays
+    candidate = _candidate_for(plan, given)
+    arrays = _inputs(plan, candidate, tensors)
+    dialect, variant = plan.symbol.dialect, candidate.variant
+    dtype = np.dtype(np.float32) if variant.narrow else _dtype(candidate, arrays)
+    if dialect.squeeze is not None:
+        arrays = dialect.squeeze(variant, arrays)
+    layout = lay_out(candidate, arrays)
+    weights, mask, shape = _weights_and_mask(plan, variant, given, layout.shape)
+    own = [given[name].shape for name in SHARED if name in given]
+    grown = {name: _repeated(x, layout.shape, shape) for name, x in layout.arrays.items()}
+    program, counted = _on_this_batch(candidate, arrays, layout, given.get("sample_weight"))
+    classes = layout.sizes.get("C", 2)
+    if candidate.parameter.get("blank", 0) >= classes:
+        raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
+    along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
+    reasons = {
+        "a weight or mask lies along another axis than the samples": not along_rows,
+        "a parameter has a number for each sample": _by_row(candidate, len(shape), arrays),
+    }
     by = plan.reduction.by
-    candidate = _candidate_for(plan, tensors.arrays)
-    specs = candidate.variant.loss.inputs
+    return Batch(
+        candidate=candidate,
+        program=program,
+        inputs=grown,
+        shared=layout.shared,
+        extras=_extras(candidate, shape, grown, arrays),
+        constants=_constants(candidate, layout.sizes),
+        weights=weights,
+        mask=mask,
+        groups=_groups(plan, candidate, shape, given.get(by) if by else None),
+        shape=shape,
+        sizes=layout.sizes,
+        dtype=dtype,
+        classes=classes,
+        weight_entries=prod(np.broadcast_shapes(*own)) if own else prod(shape),
+        whole=layout.whole or counted or next((why for why, true in reasons.items() if true), None),
+    )
+
+
+def _candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
+    """The candidate that takes inputs such as these.
+
+    Raises:
+        ParameterInvalid: It does not take a parameter's value.
+    """
+    fitting = (
+        candidate
+        for candidate in plan.candidates
+        if candidate.variant.fits is None or candidate.variant.fits(arrays)
+    )
+    candidate = next(fitting, plan.candidates[0])
     if candidate.refused is not None:
         raise ParameterInvalid(
             f"{candidate.refused} must be below 0 with targets that are no class indices",
             field=f"params.{candidate.refused}",
         )
-    _check_names(plan, specs, tensors.arrays, by)
-    arrays = {spec.name: tensors.arrays[spec.name] for spec in specs}
-    for spec in specs:
-        _numeric(arrays[spec.name], spec.name)
-    dtype = _dtype(specs, arrays, tensors.plain)
-    arrays = _squeezed(plan, candidate, arrays)
-    arrays = _class_axis_last(candidate, arrays)
-    shape, sizes, arrays = _shaped(candidate, specs, arrays)
-    weights, mask = tensors.arrays.get("sample_weight"), tensors.arrays.get("mask")
-    own = [x.shape for x in (weights, mask) if x is not None]
-    align = plan.symbol.dialect.align
-    along_rows = align is align_leading or not any(0 < len(s) < len(shape) for s in own)
-    if weights is not None:
-        _numeric(weights, "sample_weight")
-        weights = align(weights, shape, "sample_weight")
-    if mask is not None:
-        mask = align(_boolean(mask), shape, "mask")
-    shape, arrays, weights, mask = _grown(shape, arrays, weights, mask)
-    weight_entries = prod(np.broadcast_shapes(*own)) if own else prod(shape)
-    elementwise = next(iter(arrays.values())).shape if candidate.program.inner_mean else shape
-    return Batch(
-        candidate=candidate,
-        inputs=arrays,
-        extras=_extras(candidate, shape, elementwise),
-        constants=_constants(candidate, sizes.get("C", 0)),
-        weights=weights,
-        mask=mask,
-        groups=_groups(plan, shape, tensors.arrays.get(by) if by else None),
-        shape=shape,
-        dtype=dtype,
-        classes=sizes.get("C", 2),
-        weight_entries=weight_entries,
-        along_rows=along_rows,
-    )
+    return candidate
 
 
-def _candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
-    """The candidate whose kind of targets these are: indices lack the class axis."""
-    targets, predictions = arrays.get("targets"), arrays.get("predictions")
-    for candidate in plan.candidates:
-        wanted = candidate.variant.index_targets
-        if wanted is None or targets is None or predictions is None:
-            return candidate
-        if wanted == (targets.ndim != predictions.ndim):
-            return candidate
-    return plan.candidates[0]
+def _inputs(plan: Plan, candidate: Candidate, tensors: Tensors) -> dict[str, Array]:
+    """The inputs of the loss, from those that the symbol takes."""
+    variant = candidate.variant
+    names = {variant.aliases.get(name, name): name for name in tensors.arrays}
+    _check_names(plan, candidate, names)
+    arrays = {}
+    for spec_name in (*(spec.name for spec in variant.loss.inputs), *variant.beside):
+        if spec_name not in names:
+            continue
+        given = names[spec_name]
+        x = tensors.arrays[given]
+        labels = variant.survey is not None and x.dtype.kind in "US"
+        if not labels:
+            _numeric(x, given)
+        domain = candidate.domains.get(spec_name)
+        if given in tensors.plain and x.dtype.kind in "iu" and domain and not domain.integers:
+            x = x.astype(np.float64)
+        arrays[spec_name] = x
+    return variant.arrange(arrays, candidate.settings) if variant.arrange else arrays
 
 
-def _check_names(
-    plan: Plan, specs: tuple[InputSpec, ...], arrays: Mapping[str, Array], by: str | None
-) -> None:
-    names = [spec.name for spec in specs]
-    wanted = [*names, *([by] if by else [])]
+def _check_names(plan: Plan, candidate: Candidate, given: Mapping[str, str]) -> None:
+    variant, by = candidate.variant, plan.reduction.by
+    specs = [spec.name for spec in variant.loss.inputs]
+    wanted = [*(name for name in specs if name not in variant.lacks), *([by] if by else [])]
     for name in wanted:
-        if name not in arrays:
+        if name not in given:
             raise MissingInput(f"{plan.symbol.name} needs the input {name}", field=f"inputs.{name}")
-    for name in arrays:
-        if name not in (*wanted, "sample_weight", "mask"):
+    takes = [*specs, *variant.beside]
+    for name, written in given.items():
+        if name not in (*takes, *wanted, *SHARED):
             raise UnknownInput(
-                f"{plan.symbol.name} takes {', '.join(names)}, sample_weight and mask"
+                f"{plan.symbol.name} takes {', '.join(takes)}, sample_weight and mask"
                 + (
                     ""
                     if by
                     else "; a group input is named by the reduction, as in "
                     '{"name": "mean", "by": "country"}'
                 ),
-                field=f"inputs.{name}",
+                field=f"inputs.{written}",
             )
+
+
+def _weights_and_mask(
+    plan: Plan, variant: Variant, given: Mapping[str, Array], shape: tuple[int, ...]
+) -> tuple[Array | None, Array | None, tuple[int, ...]]:
+    """Weights and mask broadcast to the loss values, and the shape that those grow to."""
+    align = plan.symbol.dialect.align
+    weights, mask = given.get("sample_weight"), given.get("mask")
+    if weights is not None:
+        _numeric(weights, "sample_weight")
+        if variant.loss.collapses and variant.loss.weighs_samples is None and weights.ndim:
+            raise ShapeMismatch(
+                f"{variant.loss.name} has one value for the batch, which one number can weigh",
+                field="inputs.sample_weight",
+            )
+        weights = align(weights, shape, "sample_weight")
+    if mask is not None:
+        mask = align(_boolean(mask), shape, "mask")
+    # What is aligned has the shape of the loss values, or the larger one they are repeated to.
+    aligned = [x.shape for x in (weights, mask) if x is not None]
+    grown = np.broadcast_shapes(*aligned) if aligned else shape
+    return (
+        None if weights is None else np.broadcast_to(weights, grown),
+        None if mask is None else np.broadcast_to(mask, grown),
+        grown,
+    )
+
+
+def _repeated(x: Array, shape: tuple[int, ...], grown: tuple[int, ...]) -> Array:
+    """Keras lets weights be larger than the loss values, which are then repeated."""
+    if grown == shape:
+        return x
+    more = (1,) * (len(grown) - len(shape))
+    lead = (*shape, *more) if grown[: len(shape)] == shape else (*more, *shape)
+    own = x.shape[len(shape) :]
+    repeated = np.broadcast_to(x.reshape(*lead, *own), (*grown, *own))
+    if repeated.size > MOST_REPEATED:
+        raise TooLarge(
+            "weights repeat the loss values too often",
+            field="inputs.sample_weight",
+            limit=MOST_REPEATED,
+            actual=repeated.size,
+        )
+    return repeated
+
+
+def _on_this_batch(
+    candidate: Candidate, arrays: Mapping[str, Array], layout: Layout, weights: Array | None
+) -> tuple[Program, str | None]:
+    """The program with what a framework reads off the arrays' shapes, and why that is all rows."""
+    program, params = candidate.program, dict(candidate.program.params)
+    if candidate.variant.counts_batch and (weights is None or not weights.ndim):
+        params["elements"] = prod(layout.shape) * layout.sizes["M"]
+        why = "this framework counts the elements of all samples, unless each has a weight"
+        return replace(program, params=tuple(sorted(params.items()))), why
+    predictions = arrays.get("predictions")
+    if candidate.variant.smooths_by_last and predictions is not None:
+        amount = params.get("label_smoothing", 0.0)
+        if amount and candidate.axis not in (-1, predictions.ndim - 1):
+            params["label_smoothing"] = 0.0
+            smoothing = ("smooth_targets", (amount, predictions.shape[-1]))
+            guards = (smoothing, *program.guards)
+            return replace(program, params=tuple(sorted(params.items())), guards=guards), None
+    return program, None
 
 
 def _numeric(x: Array, name: str) -> None:
@@ -246,156 +337,52 @@ def _boolean(mask: Array) -> Array:
     return mask.astype(np.bool_, copy=False)
 
 
-def _dtype(
-    specs: tuple[InputSpec, ...], arrays: Mapping[str, Array], plain: frozenset[str]
-) -> np.dtype[np.floating]:
+def _dtype(candidate: Candidate, arrays: Mapping[str, Array]) -> np.dtype[np.floating]:
     """float64 if a value input is, else float32; indices, weights and masks do not decide."""
-    values = [spec.name for spec in specs if not spec.kind.domain.integers]
-    wide = any(
-        arrays[name].dtype == np.float64 or (name in plain and arrays[name].dtype.kind != "b")
-        for name in values
-    )
+    values = [arrays[name] for name, domain in candidate.domains.items() if not domain.integers]
+    wide = any(x.dtype == np.float64 for x in values)
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def _squeezed(plan: Plan, candidate: Candidate, arrays: dict[str, Array]) -> dict[str, Array]:
-    """Keras's way with a last axis of 1 that the other array lacks."""
-    if not plan.symbol.dialect.squeezes or set(arrays) != {"predictions", "targets"}:
-        return arrays
-    p, y = arrays["predictions"], arrays["targets"]
-    sparse = candidate.variant.loss.inputs[1].kind.domain.index
-    if sparse and y.ndim == p.ndim and y.shape[-1:] == (1,):
-        y = y[..., 0]
-    elif not sparse and p.ndim == y.ndim + 1 and p.shape[-1] == 1:
-        p, y = (p, y[..., None]) if y.ndim == 1 else (p[..., 0], y)
-    elif not sparse and y.ndim == p.ndim + 1 and y.shape[-1] == 1:
-        p, y = (p[..., None], y) if p.ndim == 1 else (p, y[..., 0])
-    return {"predictions": p, "targets": y}
-
-
-def _class_axis_last(candidate: Candidate, arrays: dict[str, Array]) -> dict[str, Array]:
-    """The framework's class axis, or the axis it averages, moved last."""
-    axis = candidate.axis
-    if axis == -1:
-        return arrays
-    specs = {spec.name: spec for spec in candidate.variant.loss.inputs}
-    inner = candidate.program.inner_mean
-    return {
-        name: _moved(x, axis) if inner or specs[name].kind.core else x for name, x in arrays.items()
-    }
-
-
-def _moved(x: Array, axis: int) -> Array:
-    if x.ndim == 1 and axis == 1:
-        return x  # torch's unbatched form: the only axis holds the classes
-    if not -x.ndim <= axis < x.ndim:
-        raise ParameterInvalid(f"axis is outside an array of {x.ndim} axes", field="params.axis")
-    return np.moveaxis(x, axis, -1)
-
-
-def _shaped(
-    candidate: Candidate, specs: tuple[InputSpec, ...], arrays: dict[str, Array]
-) -> tuple[tuple[int, ...], dict[str, int], dict[str, Array]]:
-    """The loss values' shape, the sizes of the loss's own axes, and arrays that agree on both."""
-    sizes: dict[str, int] = {}
-    shape: tuple[int, ...] | None = None
-    shaped: dict[str, Array] = {}
-    for spec in specs:
-        x = arrays[spec.name]
-        # A loss that gives a value per element leaves the axes it names in place.
-        own_axes = () if candidate.variant.loss.output == "elementwise" else spec.kind.core
-        core = (*own_axes, *(("mean",) if candidate.program.inner_mean else ()))
-        sizes |= {axis: int(axis) for axis in core if axis.isdecimal()}
-        if core and x.ndim == 1 and x.size == 0:
-            x = x.reshape(0, *(0 for _ in core))  # an empty list has no inner axes to show
-        if x.ndim < len(core):
-            raise ShapeMismatch(
-                f"{spec.name} has no axis for the {'classes' if 'C' in core else 'features'}; "
-                f"it needs at least {len(core)}",
-                field=f"inputs.{spec.name}",
-            )
-        if spec.kind.broadcast and shape is not None:
-            x = _spread(x, next(iter(shaped.values())).shape, spec.name)
-        lead, own = x.shape[: x.ndim - len(core)], x.shape[x.ndim - len(core) :]
-        shape = lead if shape is None else shape
-        if 0 in own and prod(lead):
-            raise ShapeMismatch(
-                f"{spec.name} has samples, but nothing in its last axis",
-                field=f"inputs.{spec.name}",
-            )
-        same = lead == shape and all(
-            sizes.setdefault(c, n) == n for c, n in zip(core, own, strict=True)
-        )
-        if not same:
-            raise _mismatch(spec, specs, arrays)
-        shaped[spec.name] = x
-    return shape or (), sizes, shaped
-
-
-def _mismatch(
-    spec: InputSpec, specs: tuple[InputSpec, ...], arrays: Mapping[str, Array]
-) -> ShapeMismatch:
-    first = specs[0].name
-    return ShapeMismatch(
-        f"{spec.name} has shape {list(arrays[spec.name].shape)}, which does not fit {first} of "
-        f"shape {list(arrays[first].shape)}; nothing is broadcast",
-        field=f"inputs.{spec.name}",
-    )
-
-
-def _spread(x: Array, shape: tuple[int, ...], name: str) -> Array:
-    """An input that may lack the last axis, or have it as 1, or be one number."""
-    if x.shape == shape[:-1] and shape:
-        x = x[..., None]
-    if x.shape not in ((), shape, (*shape[:-1], 1)):
-        raise ShapeMismatch(
-            f"{name} has shape {list(x.shape)}; it must have the shape {list(shape)} of the "
-            "predictions, or lack its last axis, or have 1 there, or be a number",
-            field=f"inputs.{name}",
-        )
-    return np.broadcast_to(x, shape)
-
-
-def _grown(
-    shape: tuple[int, ...], arrays: dict[str, Array], weights: Array | None, mask: Array | None
-) -> tuple[tuple[int, ...], dict[str, Array], Array | None, Array | None]:
-    """Keras lets weights be larger than the loss values, which are then repeated."""
-    # What is aligned has the shape of the loss values, or the larger one they are repeated to.
-    aligned = [x.shape for x in (weights, mask) if x is not None]
-    grown = np.broadcast_shapes(*aligned) if aligned else shape
-    if grown == shape:
-        return shape, arrays, weights, mask
-    more = (1,) * (len(grown) - len(shape))
-    lead = (*shape, *more) if grown[: len(shape)] == shape else (*more, *shape)
-    repeated = {}
-    for name, x in arrays.items():
-        own = x.shape[len(shape) :]
-        repeated[name] = np.broadcast_to(x.reshape(*lead, *own), (*grown, *own))
-        if repeated[name].size > MOST_REPEATED:
-            raise TooLarge(
-                "weights repeat the loss values too often",
-                field="inputs.sample_weight",
-                limit=MOST_REPEATED,
-                actual=repeated[name].size,
-            )
-    return (
-        grown,
-        repeated,
-        None if weights is None else np.broadcast_to(weights, grown),
-        None if mask is None else np.broadcast_to(mask, grown),
-    )
-
-
 def _extras(
-    candidate: Candidate, shape: tuple[int, ...], elementwise: tuple[int, ...]
+    candidate: Candidate,
+    shape: tuple[int, ...],
+    inputs: Mapping[str, Array],
+    given: Mapping[str, Array],
 ) -> dict[str, Array]:
-    extras = {
-        name: _broadcast(numbers, elementwise, name)
-        for name, numbers in candidate.per_output.items()
-    }
+    """Array parameters with a number for each entry."""
+    first = next(iter(inputs.values()))
+    elements = first.shape[: len(shape) + 1] if candidate.program.inner else shape
+    extras = {name: _broadcast(x, elements, name) for name, x in candidate.per_output.items()}
     if candidate.factor is not None:
-        extras["factor"] = _broadcast(candidate.factor, shape, "weight")
+        extras[FACTOR] = _broadcast(candidate.factor, shape, "weight")
+    if (weights := _class_values(candidate)) is not None and not candidate.program.inner:
+        extras[FACTOR] = _broadcast(weights, shape, "class_weights")
+    for name in (WHERE, TARGET_FACTOR):
+        if (numbers := candidate.around.get(name)) is not None:
+            if name == WHERE and numbers.dtype != np.bool_:
+                raise ParameterInvalid("where must be booleans", field="params.where")
+            spread = _broadcast(numbers, given["predictions"].shape, name)
+            extras[name] = moved_last(spread, candidate.axis)
     return extras
+
+
+def _by_row(candidate: Candidate, rank: int, given: Mapping[str, Array]) -> bool:
+    """Whether a parameter holds a number for each sample."""
+    around, elements = candidate.around, rank + bool(candidate.program.inner)
+    full = [(x, elements) for x in candidate.per_output.values()]
+    full += [(x, given["predictions"].ndim) for name, x in around.items() if name != INNER_FACTOR]
+    if candidate.factor is not None:
+        full.append((candidate.factor, rank))
+    return any(x.ndim >= axes > 0 and x.shape[0] > 1 for x, axes in full)
+
+
+def _class_values(candidate: Candidate) -> Array | None:
+    """The factor on the value of each class that is kept."""
+    weights = candidate.around.get(INNER_FACTOR)
+    if weights is None or not candidate.rules.get(Rule.DROP_FIRST):
+        return weights
+    return weights[1:]
 
 
 def _broadcast(numbers: Array, shape: tuple[int, ...], name: str) -> Array:
@@ -408,24 +395,74 @@ def _broadcast(numbers: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
-def _constants(candidate: Candidate, classes: int) -> dict[str, Array]:
-    factor = candidate.class_factor
-    if factor is None:
-        return {}
-    if factor.shape != (classes,):
-        raise ParameterInvalid(
-            f"weight has {factor.size} numbers for {classes} classes", field="params.weight"
-        )
-    return {"class_factor": factor}
+def _constants(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, Array]:
+    """Array parameters with a number for each class."""
+    constants = dict(candidate.per_class)
+    sized = {name: sizes.get("C", 2) for name in constants}
+    if (weights := _class_values(candidate)) is not None and candidate.program.inner:
+        constants[INNER_FACTOR] = weights
+        sized[INNER_FACTOR] = sizes["inner"]
+    for name, numbers in constants.items():
+        if numbers.shape != (sized[name],):
+            keyword = CLASS_KEYWORDS.get(name, name)
+            raise ParameterInvalid(
+                f"{keyword} has {numbers.size} numbers for {sized[name]} classes",
+                field=f"params.{keyword}",
+            )
+    return constants
 
 
-def _groups(plan: Plan, shape: tuple[int, ...], labels: Array | None) -> Groups:
+def _groups(
+    plan: Plan, candidate: Candidate, shape: tuple[int, ...], labels: Array | None
+) -> Groups:
     rows = shape[0] if shape else 1
+    if candidate.variant.loss.collapses and (plan.reduction.by or plan.reduction.axis):
+        raise ParameterInvalid(
+            f"{candidate.variant.loss.name} has one value for the batch, which has no groups",
+            field="reduction",
+        )
+    outputs = _outputs(plan, candidate, shape)
     if labels is not None:
         return _by_label(labels, shape, plan.reduction.by or "")
+    if outputs and len(shape) == 1:
+        return Groups([0], None, [rows], (1,), (0,), joined=True)
+    if outputs:
+        return replace(_by_axes((0,), shape), joined=True)
     if not plan.reduction.axis:
         return Groups([None], None, [rows])
-    axes = axes_from_first(plan.reduction.axis, len(shape))
+    return _by_axes(axes_from_first(plan.reduction.axis, len(shape)), shape)
+
+
+def _outputs(plan: Plan, candidate: Candidate, shape: tuple[int, ...]) -> bool:
+    """Whether the columns are outputs that are reduced apart.
+
+    Raises:
+        ShapeMismatch: There are more axes than samples and outputs, or another number of outputs.
+        ParameterInvalid: Weights for one output, or groups of several.
+    """
+    joining, reduction = candidate.columns, plan.reduction
+    if joining is None or reduction.axis or reduction.name == "none":
+        return False
+    if not 1 <= len(shape) <= MOST_AXES:
+        raise ShapeMismatch("one axis of samples and one of outputs", field="inputs.predictions")
+    columns = shape[1] if len(shape) > 1 else 1
+    if candidate.rules.get(Rule.OUTPUTS, columns) != columns:
+        raise ShapeMismatch(f"there are {columns} outputs", field="inputs.predictions")
+    if isinstance(joining, list) and (len(shape) == 1 or len(joining) != columns):
+        raise ParameterInvalid(
+            f"multioutput has {len(joining)} numbers for {columns} outputs",
+            field="params.multioutput",
+        )
+    if reduction.by and columns > 1:
+        raise ParameterInvalid(
+            "groups are of samples with one output; take several by reduction none",
+            field="reduction.by",
+        )
+    return not reduction.by and (len(shape) > 1 or joining == "raw_values")
+
+
+def _by_axes(axes: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
+    rows = shape[0] if shape else 1
     kept = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     cells = prod(kept)
     if not kept:

@@ -1,35 +1,37 @@
 """Weights picked by the class of each target."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import Loss
 from lossmeter.core.exact import ZERO, exact_sums
 from lossmeter.errors import EmptyReduction, ParameterInvalid
 from lossmeter.plan.batch import Batch
-from lossmeter.plan.plan import ClassWeight
+from lossmeter.plan.plan import Candidate, ClassWeight
 
 FIELD = "params.class_weight"
 HALF = 0.5
 
 
-def class_of(loss: Loss, targets: Array) -> Array:
+def class_of(candidate: Candidate, targets: Array) -> Array:
     """The class of each target: its index, the greatest of a distribution, or y > ½."""
+    loss = candidate.variant.loss
     spec = next(spec for spec in loss.inputs if spec.name == "targets")
-    if spec.kind.domain.index:
+    if candidate.domains["targets"].integers:
         return targets
     if spec.kind.core:
         return targets.argmax(axis=-1)
     return (targets > HALF).astype(np.int64)
 
 
-def class_table(batch: Batch, omit: bool) -> Array | None:
+def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> Array | None:
     """The weight of each class; None if the request gives none.
 
     Args:
         batch: What is to be weighed.
+        inputs: Its inputs, labels as the loss takes them.
         omit: Whether entries that are not finite are left out.
 
     Raises:
@@ -39,7 +41,7 @@ def class_table(batch: Batch, omit: bool) -> Array | None:
     if asked is None:
         return None
     if asked == "balanced":
-        return _balanced(batch, omit)
+        return _balanced(batch, inputs, omit)
     return _given(asked, batch.classes)
 
 
@@ -62,11 +64,11 @@ def _given(asked: ClassWeight, classes: int) -> Array:
     return table
 
 
-def _balanced(batch: Batch, omit: bool) -> Array:
+def _balanced(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> Array:
     """scikit-learn's formula over the kept samples: Σs / (classes present · Σs of the class)."""
     keep = _counted(batch, omit)
-    targets = batch.inputs["targets"][keep]
-    classes = class_of(batch.candidate.variant.loss, targets).astype(np.int64)
+    targets = inputs["targets"][keep]
+    classes = class_of(batch.candidate, targets).astype(np.int64)
     if classes.size and not (classes.min() >= 0 and classes.max() < batch.classes):
         return np.ones(batch.classes)  # the domain check of the block names the fault
     weights = np.ones(batch.shape) if batch.weights is None else batch.weights

@@ -4,24 +4,34 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import Guard, PerOutput
-from lossmeter.core.program import Program
+from lossmeter.core.declare import (
+    AXIS,
+    CLASS_WEIGHT,
+    IGNORE_INDEX,
+    TEMPERATURE,
+    Guard,
+    PerClass,
+    PerOutput,
+)
+from lossmeter.core.domains import Domain
+from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.core.reductions import RULES, Reduction
-from lossmeter.dialects.symbols import Rule, Symbol, Variant
+from lossmeter.dialects.symbols import Inner, Own, Rule, Symbol, Variant
 from lossmeter.errors import ParameterInvalid, UnknownReduction
 from lossmeter.plan.names import nearest, symbol_named
-from lossmeter.plan.parameters import param_of, read_params
+from lossmeter.plan.parameters import default_of, param_of, read_params
 from lossmeter.plan.request import ReductionBody
 
 ClassWeight = list[float] | dict[str, float] | str | None
 # Parameters that surround the kernel; the plan applies them.
-AROUND = frozenset({"temperature", "ignore_index", "class_weight"})
+AROUND = (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT, AXIS)
+EXTRAS = {Rule.WHERE: WHERE, Rule.TARGET_FACTOR: TARGET_FACTOR, Rule.INNER_FACTOR: INNER_FACTOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +39,67 @@ class Candidate:
     """One loss that the symbol may stand for, with its parameters in force.
 
     Attributes:
+        symbol: What the request named.
         variant: The symbol's variant.
         program: The array program.
         settings: The parameters in force, as the request spells them.
-        axis: Axis of the classes, or the axis averaged, of the framework's arrays.
+        rules: What the keywords that are rules say.
+        domains: The domain of each input under these parameters.
         per_output: Parameters given as lists, to broadcast over the last axis.
+        per_class: Parameters given as a number a class.
         factor: Multiplies the loss values, or nothing.
-        class_factor: Factor of each class, or nothing.
-        divides: Whether the dialect's mean divides by the sum of the factor.
+        around: The program's own array parameters.
+        own: What the dialect's own mean divides by or sums, if anything.
         ignore_index: Target that is left out, or nothing.
         class_weight: Weights of the classes, or nothing.
         refused: Keyword whose value this loss does not take, or nothing.
     """
 
+    symbol: Symbol
     variant: Variant
     program: Program
     settings: Mapping[str, Any]
-    axis: int
+    rules: Mapping[Rule, Any]
+    domains: Mapping[str, Domain]
     per_output: Mapping[str, Array]
+    per_class: Mapping[str, Array]
     factor: Array | None
-    class_factor: Array | None
-    divides: bool
+    around: Mapping[str, Array]
+    own: Own
     ignore_index: int | None
     class_weight: ClassWeight
     refused: str | None
+
+    @property
+    def axis(self) -> int:
+        """Axis of the classes, or the axis averaged, of the framework's arrays."""
+        chosen = self.rules.get(Rule.CLASS_AXIS, self.rules.get(Rule.MEAN_AXIS))
+        return self.variant.class_axis if chosen is None else int(chosen)
+
+    @property
+    def parameter(self) -> Mapping[str, Any]:
+        """The kernel's parameters by name."""
+        return dict(self.program.params)
+
+    @property
+    def columns(self) -> str | list[float] | None:
+        """How several outputs are joined, where they are reduced apart."""
+        if Rule.OUTPUTS in self.rules:
+            return "raw_values" if self.rules[Rule.OUTPUTS] > 1 else None
+        joining: str | list[float] | None = self.rules.get(Rule.COLUMNS)
+        return joining
+
+    @property
+    def whole(self) -> str | None:
+        """Why the values depend on the whole batch, if they do whatever the batch is."""
+        survey = self.variant.survey
+        if self.variant.loss.output == "batch":
+            return f"{self.variant.loss.name} is defined by the batch as a whole"
+        if survey is not None and self.settings.get(survey.settled_by or "") is None:
+            return f"this framework reads {survey.why} before it takes one"
+        if self.class_weight == "balanced":
+            return '"balanced" class weights are counted over all samples'
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,67 +168,98 @@ def _prepare(loss: str, key: str, asked: str | None, field: str) -> Plan:
     if asked is not None:
         is_body = asked.startswith("{")
         body = ReductionBody.model_validate_json(asked) if is_body else ReductionBody(name=asked)
-    return Plan(symbol, candidates, read_reduction(body, symbol, f"{field}reduction"))
+    default = default_reduction(symbol, candidates[0])
+    reduction = read_reduction(body or ReductionBody(name=default), symbol, f"{field}reduction")
+    return Plan(symbol, candidates, reduction)
+
+
+def default_reduction(symbol: Symbol, candidate: Candidate) -> str:
+    """The symbol's default, which a keyword may choose."""
+    rules = candidate.rules
+    if rules.get(Rule.NORMALIZE, True) is False:
+        return "sum"
+    if Rule.REDUCTION in rules:
+        return rules[Rule.REDUCTION] or "none"
+    return symbol.default_reduction
 
 
 _cached = lru_cache(maxsize=1024)(_prepare)
 
 
 def _chosen(symbol: Symbol, params: Mapping[str, Any]) -> list[int]:
-    """The variants that the switching keyword leaves."""
-    indices = range(len(symbol.variants))
-    chosen = [
+    """The variants that the switching keywords leave."""
+    matching = [
         i
-        for i in indices
-        if (when := symbol.variants[i].when) is None or params.get(when[0], False) is when[1]
+        for i, variant in enumerate(symbol.variants)
+        if all(
+            same(params.get(name, default_of(variant, name)), value)
+            for name, value in variant.when.items()
+        )
     ]
-    # A switch that is no boolean chooses nothing; the first variant's model says so.
-    return chosen or [0]
+    named = [i for i in matching if symbol.variants[i].when]
+    # A switch that is of another type chooses nothing; the first variant's model says so.
+    return named or matching or [0]
+
+
+def same(a: object, b: object) -> bool:
+    """Equal, where true is no number."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 def _candidate(symbol: Symbol, index: int, params: Mapping[str, Any], field: str) -> Candidate:
     variant = symbol.variants[index]
     settings = read_params(symbol, index, params, field)
-    by_rule = {
+    rules = {
         rule: settings[keyword]
         for keyword, rule in variant.keywords.items()
         if isinstance(rule, Rule)
     }
-    kernel = {p.name: p.default for p in variant.loss.params if not p.marked(Guard)}
-    kernel |= variant.defaults
-    kernel |= {
-        name: settings[keyword]
-        for keyword, name in variant.keywords.items()
-        if isinstance(name, str)
+    kernel = _kernel(variant, settings)
+    own = [param.name for param in AROUND if param in variant.loss.params]
+    around = {name: kernel.pop(name) for name in own}
+    lists = {name: value for name, value in kernel.items() if isinstance(value, list)}
+    marked = {
+        mark: {
+            name: np.asarray(kernel.pop(name), dtype=np.float64)
+            for name in lists
+            if param_of(variant, name).marked(mark)
+        }
+        for mark in (PerOutput, PerClass)
     }
-    kernel |= variant.fixed
-    around = {name: kernel.pop(name, None) for name in AROUND}
-    per_output = {
-        name: np.asarray(kernel.pop(name), dtype=np.float64)
-        for name in list(kernel)
-        if isinstance(kernel[name], list) and param_of(variant, name).marked(PerOutput)
-    }
-    class_factor = _array(by_rule.get(Rule.CLASS_FACTOR), f"{field}.weight")
-    weight = by_rule.get(Rule.WEIGHT)
-    factor = _array(weight if weight is not None else by_rule.get(Rule.FACTOR), f"{field}.weight")
-    axis = by_rule.get(Rule.CLASS_AXIS, by_rule.get(Rule.MEAN_AXIS, variant.class_axis))
+    weight = f"{field}.weight"
+    class_factor = _array(rules.get(Rule.CLASS_FACTOR), weight)
+    factor = _array(rules.get(Rule.WEIGHT, rules.get(Rule.FACTOR)), weight)
+    given = {"factor": factor, "class_factor": class_factor, "lists": rules.get(Rule.WHERE)}
+    ignored = rules.get(Rule.IGNORE_INDEX)
     return Candidate(
+        symbol=symbol,
         variant=variant,
         program=Program(
             loss=variant.loss,
             params=tuple(sorted(kernel.items())),
-            guards=variant.guards,
-            temperature=around["temperature"] or 1.0,
-            inner_mean=variant.inner_mean,
+            guards=(*_asked_guards(variant, settings), *variant.guards),
+            temperature=around.get(TEMPERATURE.name, 1.0),
+            inner=_inner(variant, rules),
+            fill=variant.fill,
         ),
         settings=settings,
-        axis=axis,
-        per_output=per_output,
+        rules=rules,
+        domains={
+            spec.name: variant.domains.get(spec.name, spec.kind.domain).under(kernel)
+            for spec in variant.loss.inputs
+        },
+        per_output=marked[PerOutput],
+        per_class=marked[PerClass]
+        | ({} if class_factor is None else {"class_factor": class_factor}),
         factor=factor,
-        class_factor=class_factor,
-        divides=weight is not None or (class_factor is not None and bool(variant.index_targets)),
-        ignore_index=around["ignore_index"],
-        class_weight=around["class_weight"],
+        around={
+            name: _array(rules[rule], f"{field}.{_keyword(variant, rule)}", kinds="biuf")
+            for rule, name in EXTRAS.items()
+            if rules.get(rule) is not None
+        },
+        own=variant.own if given.get(variant.own, True) is not None else "",
+        ignore_index=around.get(IGNORE_INDEX.name) if ignored is None else ignored,
+        class_weight=around.get(CLASS_WEIGHT.name),
         refused=next(
             (
                 keyword
@@ -193,21 +271,56 @@ def _candidate(symbol: Symbol, index: int, params: Mapping[str, Any], field: str
     )
 
 
-def _array(numbers: Any, field: str) -> Array | None:
+def _kernel(variant: Variant, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The loss's parameters in force, those that the plan applies among them."""
+    kernel = {
+        p.name: p.default
+        for p in variant.loss.params
+        if not (p.marked(Guard) and p.name not in variant.fixed)
+    }
+    kernel |= {
+        name: settings[keyword]
+        for keyword, name in variant.keywords.items()
+        if isinstance(name, str)
+    }
+    kernel |= variant.fixed
+    return kernel | (dict(variant.settle(settings)) if variant.settle else {})
+
+
+def _asked_guards(variant: Variant, settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The guards that a keyword switches on."""
+    names = {Rule.SOFTMAX: "softmax", Rule.SIGMOID: "sigmoid"}
+    return tuple(
+        (names[rule], None)
+        for keyword, rule in variant.keywords.items()
+        if isinstance(rule, Rule) and rule in names and settings[keyword]
+    )
+
+
+def _inner(variant: Variant, rules: Mapping[Rule, Any]) -> Inner:
+    asked: Inner | Literal["none"] = rules.get(Rule.INNER, variant.inner)
+    return "" if asked == "none" else asked
+
+
+def _keyword(variant: Variant, rule: Rule) -> str:
+    return next(keyword for keyword, other in variant.keywords.items() if other is rule)
+
+
+def _array(numbers: Any, field: str, kinds: str = "iuf") -> Array | None:
     if numbers is None:
         return None
     try:
         array = np.asarray(numbers)
-        if array.dtype.kind not in "iuf":
+        if array.dtype.kind not in kinds:
             raise TypeError
-        return array.astype(np.float64)
+        return array if array.dtype == np.bool_ else array.astype(np.float64)
     except (ValueError, TypeError):
         raise ParameterInvalid(
             "must be numbers in nested lists of equal length", field=field
         ) from None
 
 
-def read_reduction(body: ReductionBody | None, symbol: Symbol, field: str) -> Reduction:
+def read_reduction(asked: ReductionBody, symbol: Symbol, field: str) -> Reduction:
     """Read a reduction word in the symbol's dialect first, then as canonical.
 
     Raises:
@@ -215,12 +328,16 @@ def read_reduction(body: ReductionBody | None, symbol: Symbol, field: str) -> Re
         ParameterInvalid: A setting that the reduction does not take, or one it needs and lacks.
     """
     words = symbol.reduction_words()
-    asked = body or ReductionBody(name=symbol.default_reduction)
     template = words.get(asked.name) or (Reduction(asked.name) if asked.name in RULES else None)
     if template is None:
         raise _unknown(asked.name, words, field)
-    root = any(variant.loss.reduces_as == "root" for variant in symbol.variants)
-    reduction = replace(template, root=root)
+    losses = [variant.loss for variant in symbol.variants]
+    ratio = any(loss.reduces_as == "ratio" for loss in losses)
+    reduction = replace(
+        template,
+        root=any(loss.reduces_as == "root" for loss in losses),
+        own_divisor=template.own_divisor or (ratio and template.rule.mean),
+    )
     return _with_settings(reduction, asked, field)
 
 

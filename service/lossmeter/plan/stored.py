@@ -8,7 +8,7 @@ from lossmeter.core.state import Specification
 from lossmeter.errors import LossmeterError, MalformedRequest, NotMergeable
 from lossmeter.plan.batch import axes_from_first
 from lossmeter.plan.names import symbol_named
-from lossmeter.plan.plan import Plan, prepare
+from lossmeter.plan.plan import Plan, default_reduction, prepare
 from lossmeter.plan.request import ReductionBody
 
 
@@ -23,9 +23,12 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     """
     settings = orjson.loads(spec.params)
     loss = settings.pop("loss")
-    axes, rank = orjson.loads(spec.axis) if spec.axis else ([], 0)
+    named = spec.axis and not spec.joins_outputs
+    axes, rank = orjson.loads(spec.axis) if named else ([], 0)
     try:
-        asked = reduction or symbol_named(spec.loss).default_reduction
+        symbol = symbol_named(spec.loss)
+        made = prepare(spec.loss, settings, None)
+        asked = reduction or default_reduction(symbol, made.candidates[0])
         plan = prepare(spec.loss, settings, _grouped(asked, spec.by, axes, rank))
     except LossmeterError as error:
         if error.field is not None and error.field.startswith("reduction"):

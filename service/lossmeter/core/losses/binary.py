@@ -31,6 +31,7 @@ def binary_cross_entropy(
     *,
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
     log_clamp: Annotated[float | None, Guard()] = None,
+    log_add: Annotated[float, Guard()] = 0.0,
 ) -> Array:
     r"""Cross-entropy of a predicted probability.
 
@@ -41,6 +42,7 @@ def binary_cross_entropy(
         targets: Labels or probabilities, shape ``(...)``, dimensionless.
         label_smoothing: Targets become y(1 − s) + s/2.
         log_clamp: Lower bound of each logarithm in a framework that clamps it.
+        log_add: Added inside each logarithm in a framework that does.
 
     Returns:
         One loss per element, shape ``(...)``, nats.
@@ -48,7 +50,7 @@ def binary_cross_entropy(
     # Each side is smoothed apart, as 1 − y of a smoothed y near 1 would cancel.
     positive = smooth(xp, targets, label_smoothing, 2)
     negative = smooth(xp, 1.0 - targets, label_smoothing, 2)
-    log_p, log_q = xp.log(predictions), xp.log1p(-predictions)
+    log_p, log_q = xp.log(predictions + log_add), xp.log1p(log_add - predictions)
     if log_clamp is not None:
         log_p, log_q = xp.maximum(log_p, log_clamp), xp.maximum(log_q, log_clamp)
     return -(xlogy(xp, positive, log_p) + xlogy(xp, negative, log_q))

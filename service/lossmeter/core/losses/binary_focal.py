@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
+from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import Logits, Probability
 from lossmeter.core.losses.binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from lossmeter.core.stable import log1p_exp_minus_abs, log_add_exp, powered, smooth, xlogy
@@ -35,6 +35,7 @@ def binary_focal_cross_entropy(
     gamma: Gamma = 2.0,
     alpha: Alpha | None = None,
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
+    log_clip: Annotated[float, Guard()] = 0.0,
 ) -> Array:
     r"""Cross-entropy of a predicted probability, faded out where the prediction is good.
 
@@ -47,6 +48,7 @@ def binary_focal_cross_entropy(
         gamma: Focusing power; 0 is the cross-entropy.
         alpha: Weight of the positive class, 1 − α of the negative; none is 1 for both.
         label_smoothing: Targets become y(1 − s) + s/2.
+        log_clip: Keeps p in [ε, 1 − ε] inside the logarithms, in a framework that does.
 
     Returns:
         One loss per element, shape ``(...)``, nats.
@@ -54,6 +56,8 @@ def binary_focal_cross_entropy(
     positive = smooth(xp, targets, label_smoothing, 2)
     negative = smooth(xp, 1.0 - targets, label_smoothing, 2)
     missed = positive * (1.0 - predictions) + negative * predictions
+    if log_clip:
+        predictions = xp.clip(predictions, log_clip, 1.0 - log_clip)
     entropy = binary_cross_entropy(xp, predictions, targets, label_smoothing=label_smoothing)
     # An infinite entropy stays so where the power of what was missed is too small for a float.
     faded = powered(xp, missed, gamma) * entropy

@@ -1,9 +1,10 @@
 """Losses of a score on the side of a label that is 0 or 1."""
 
 import math
+from typing import Annotated
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
+from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import Binary, Logits, Real
 from lossmeter.core.stable import sign_of, softplus
 
@@ -90,7 +91,13 @@ def perceptron(xp: Namespace, predictions: Real, targets: Binary) -> Array:
     ],
     weighs_classes=True,
 )
-def soft_margin(xp: Namespace, predictions: Logits, targets: Binary) -> Array:
+def soft_margin(
+    xp: Namespace,
+    predictions: Logits,
+    targets: Binary,
+    *,
+    naive: Annotated[bool, Guard()] = False,
+) -> Array:
     r"""Logistic loss of a score on the side of its label.
 
     $$ \ell = \ln(1 + e^{-s x}), \qquad s = 2y - 1 $$
@@ -100,11 +107,13 @@ def soft_margin(xp: Namespace, predictions: Logits, targets: Binary) -> Array:
     Args:
         predictions: Logits, shape ``(...)``, dimensionless.
         targets: Labels 0 or 1, shape ``(...)``.
+        naive: Whether the exponential itself is computed, which overflows, as a framework does.
 
     Returns:
         One loss per element, shape ``(...)``, nats.
     """
-    return softplus(xp, -sign_of(targets) * predictions)
+    wrong = -sign_of(targets) * predictions
+    return xp.log(xp.exp(wrong) + 1.0) if naive else softplus(xp, wrong)
 
 
 @loss(

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 from annotated_types import Ge
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
+from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import Box
 from lossmeter.core.stable import angle
 
@@ -100,7 +100,12 @@ def distance_box_iou(
     ],
 )
 def complete_box_iou(
-    xp: Namespace, predictions: Box, targets: Box, *, epsilon: Epsilon = 1e-7
+    xp: Namespace,
+    predictions: Box,
+    targets: Box,
+    *,
+    epsilon: Epsilon = 1e-7,
+    aspect_epsilon: Annotated[float | None, Guard()] = None,
 ) -> Array:
     r"""The distance loss of boxes, with a term for their aspect ratios.
 
@@ -111,6 +116,7 @@ def complete_box_iou(
         predictions: Boxes x1, y1, x2, y2, shape ``(..., 4)``, any unit ``u``.
         targets: Boxes, shape ``(..., 4)``, unit ``u``.
         epsilon: Added to each denominator, in the unit of that.
+        aspect_epsilon: Added to that of the aspect term in its place, in a framework that does.
 
     Returns:
         One loss per pair, shape ``(...)``, dimensionless.
@@ -122,7 +128,8 @@ def complete_box_iou(
     turn = angle(xp, w2 * h1 - w1 * h2, h1 * h2 + w1 * w2)
     aspect = (4.0 / math.pi**2) * xp.square(turn)
     moved = _displacement(xp, predictions, targets, pair, epsilon)
-    return apart + moved + xp.square(aspect) / (apart + aspect + epsilon)
+    last = epsilon if aspect_epsilon is None else aspect_epsilon
+    return apart + moved + xp.square(aspect) / (apart + aspect + last)
 
 
 def _sides(box: Array) -> tuple[Array, Array]:

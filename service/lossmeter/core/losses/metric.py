@@ -71,6 +71,8 @@ def triplet_margin(
     p: Annotated[float, Gt(0)] = EUCLIDEAN,
     epsilon: Annotated[float, Ge(0)] = 0.0,
     swap: bool = False,
+    power_add: Annotated[float, Guard()] = 0.0,
+    signed_powers: Annotated[bool, Guard()] = False,
 ) -> Array:
     r"""How far the negative falls short of being ``margin`` further off than the positive.
 
@@ -85,14 +87,22 @@ def triplet_margin(
         p: Order of the norm.
         epsilon: Added to every coordinate difference, unit ``u``.
         swap: Use the lesser of the negative's distances to anchor and positive.
+        power_add: Added to the sum of the powers before the root, in a framework that does.
+        signed_powers: Whether the powers are those of the differences, not of their sizes.
 
     Returns:
         One loss per sample, shape ``(...)``, unit ``u``.
     """
-    near = _norm(xp, anchor - positive + epsilon, p)
-    far = _norm(xp, anchor - negative + epsilon, p)
+
+    def distance(a: Array, b: Array) -> Array:
+        if power_add or signed_powers:
+            powers = a - b + epsilon if signed_powers else xp.abs(a - b + epsilon)
+            return xp.pow(xp.sum(xp.pow(powers, p), axis=-1) + power_add, 1.0 / p)
+        return _norm(xp, a - b + epsilon, p)
+
+    near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
-        far = xp.minimum(far, _norm(xp, positive - negative + epsilon, p))
+        far = xp.minimum(far, distance(positive, negative))
     return xp.maximum(margin + near - far, 0.0)
 
 
@@ -170,7 +180,8 @@ def cosine_embedding(
         One loss per sample, shape ``(...)``, dimensionless.
     """
     cosine = xp.sum(_lengthened(xp, input1, epsilon) * _lengthened(xp, input2, epsilon), axis=-1)
-    return xp.where(targets > 0.0, 1.0 - cosine, xp.maximum(cosine - margin, 0.0))
+    unlike = xp.where(targets == -1.0, xp.maximum(cosine - margin, 0.0), 0.0 * targets)
+    return xp.where(targets == 1.0, 1.0 - cosine, unlike)
 
 
 @loss(
@@ -224,7 +235,8 @@ def hinge_embedding(
     Returns:
         One loss per element, shape ``(...)``, unit ``u``.
     """
-    return xp.where(targets > 0.0, predictions, xp.maximum(margin - predictions, 0.0))
+    unlike = xp.where(targets != 1.0, xp.maximum(margin - predictions, 0.0), 0.0 * targets)
+    return xp.where(targets != -1.0, predictions + unlike, unlike)
 
 
 @loss(

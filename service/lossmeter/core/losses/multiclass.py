@@ -9,9 +9,12 @@ from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, PerClass, loss
 from lossmeter.core.domains import (
     ClassIndex,
+    ClassIndexRow,
     ClassLogits,
     ClassLogProbability,
+    ClassWeights,
     Distribution,
+    FeatureRow,
 )
 from lossmeter.core.stable import log_softmax, pick, smooth, xlogy
 
@@ -194,7 +197,11 @@ def safe_softmax_cross_entropy(
     weighs_classes=True,
 )
 def negative_log_likelihood(
-    xp: Namespace, predictions: ClassLogProbability, targets: ClassIndex
+    xp: Namespace,
+    predictions: ClassLogProbability,
+    targets: ClassIndex,
+    *,
+    class_factor: ClassFactor = None,
 ) -> Array:
     r"""Negative logarithm of the probability of the right class, given as logarithms.
 
@@ -203,11 +210,12 @@ def negative_log_likelihood(
     Args:
         predictions: Logarithms of class probabilities, shape ``(..., C)``, nats.
         targets: Class indices, shape ``(...)``.
+        class_factor: Factor on the term of each class, in a framework that has one.
 
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    return -pick(xp, predictions, targets)
+    return _of_index(xp, predictions, targets, 0.0, class_factor)
 
 
 @loss(
@@ -232,6 +240,54 @@ def multiclass_log_loss(xp: Namespace, predictions: Distribution, targets: Class
         One loss per sample, shape ``(...)``, nats.
     """
     return -xp.log(pick(xp, predictions, targets))
+
+
+@loss(
+    source="PyTorch, torch.nn.functional.linear_cross_entropy",
+    examples=[
+        Example(
+            {
+                "predictions": [[1.0, 0.0], [1000.0, 0.0]],
+                "weight_scores": [[1.0, 5.0], [1.0, -5.0], [0.0, 0.0]],
+                "targets": [0, 2],
+            },
+            [math.log(2.0 + math.exp(-1.0)), 1000.0 + math.log(2.0)],
+        )
+    ],
+    weighs_classes=True,
+)
+def linear_cross_entropy(
+    xp: Namespace,
+    predictions: FeatureRow,
+    weight_scores: ClassWeights,
+    targets: ClassIndexRow,
+    *,
+    label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
+    class_factor: ClassFactor = None,
+) -> Array:
+    r"""Cross-entropy of logits that are a linear map of features.
+
+    $$ \ell = \ln\sum_c e^{z_c} - z_y, \qquad z = W x $$
+
+    The logits are those of one block of samples at a time.
+
+    Args:
+        predictions: Features, shape ``(N, F)``, any unit ``u``.
+        weight_scores: The map to logits, shape ``(C, F)``, unit ``1/u``.
+        targets: Class indices, shape ``(N,)``.
+        label_smoothing: Share of the target spread evenly over the classes.
+        class_factor: Factor on the term of each class, in a framework that has one.
+
+    Returns:
+        One loss per sample, shape ``(N,)``, nats.
+    """
+    # A product for each sample: those of several at once round by how many there are.
+    columns = xp.expand_dims(xp.matrix_transpose(weight_scores), axis=0)
+    logits = xp.matmul(xp.expand_dims(predictions, axis=1), columns)
+    logits = xp.reshape(logits, (-1, weight_scores.shape[0]))
+    return sparse_softmax_cross_entropy(
+        xp, logits, targets, label_smoothing=label_smoothing, class_factor=class_factor
+    )
 
 
 def _of_index(

@@ -1,10 +1,10 @@
 """Losses of the scores of classes by how far the right one leads; the class axis is used up."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
+from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import ClassIndex, ClassList, ClassScores, Distribution
 from lossmeter.core.stable import is_class, pick, powered
 
@@ -46,7 +46,13 @@ def categorical_hinge(xp: Namespace, predictions: ClassScores, targets: Distribu
     ],
     weighs_classes=True,
 )
-def crammer_singer_hinge(xp: Namespace, predictions: ClassScores, targets: ClassIndex) -> Array:
+def crammer_singer_hinge(
+    xp: Namespace,
+    predictions: ClassScores,
+    targets: ClassIndex,
+    *,
+    squared: Annotated[bool, Guard()] = False,
+) -> Array:
     r"""How far the right class falls short of leading every other one by 1.
 
     $$ \ell = \max\left(0,\ 1 + \max_{c \ne y} x_c - x_y\right) $$
@@ -54,13 +60,15 @@ def crammer_singer_hinge(xp: Namespace, predictions: ClassScores, targets: Class
     Args:
         predictions: Scores, shape ``(..., C)``, dimensionless.
         targets: Class indices, shape ``(...)``.
+        squared: Whether each value is squared, in a framework that can.
 
     Returns:
         One loss per sample, shape ``(...)``, dimensionless.
     """
     lead = predictions - xp.expand_dims(pick(xp, predictions, targets), axis=-1)
     others = xp.where(is_class(xp, predictions, targets), -math.inf, lead)
-    return xp.maximum(1.0 + xp.max(others, axis=-1), 0.0)
+    short = xp.maximum(1.0 + xp.max(others, axis=-1), 0.0)
+    return xp.square(short) if squared else short
 
 
 @loss(

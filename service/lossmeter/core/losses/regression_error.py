@@ -6,8 +6,8 @@ from typing import Annotated
 from annotated_types import Gt
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
-from lossmeter.core.domains import AboveMinusOne, Real
+from lossmeter.core.declare import Example, Guard, loss
+from lossmeter.core.domains import AboveMinusOne, Real, RealImage
 from lossmeter.core.losses.regression import absolute_error, squared_log_error
 
 EPSILON = 2.220446049250313e-16
@@ -62,6 +62,37 @@ def symmetric_mean_absolute_percentage_error(
     """
     sizes = xp.maximum(xp.abs(targets) + xp.abs(predictions), epsilon)
     return 2.0 * (xp.abs(predictions - targets) / sizes)
+
+
+@loss(
+    source="TorchMetrics, torchmetrics.functional.weighted_mean_absolute_percentage_error",
+    names=("wmape",),
+    examples=[Example({"predictions": [3.0, 1.0], "targets": [2.0, 4.0]}, [1.0, 3.0])],
+    reduces_as="ratio",
+)
+def weighted_mean_absolute_percentage_error(
+    xp: Namespace,
+    predictions: Real,
+    targets: Real,
+    *,
+    epsilon: Annotated[float, Gt(0)] = EPSILON,
+) -> Array:
+    r"""Sum of the errors relative to the sum of the targets, both by size.
+
+    $$ \ell = |p - y|, \qquad L = \frac{\sum w\,|p - y|}{\max(\sum w\,|y|, \varepsilon)} $$
+
+    It is a ratio of sums, never a mean of ratios, so that batches merge exactly.
+
+    Args:
+        predictions: Predicted values, shape ``(...)``, any unit ``u``.
+        targets: Observed values, shape ``(...)``, unit ``u``.
+        epsilon: Floor of the sum of the targets, unit ``u``.
+
+    Returns:
+        The absolute error per element, shape ``(...)``, unit ``u``; its sum is divided.
+    """
+    del epsilon  # the ratio has it, and no single value
+    return absolute_error(xp, predictions, targets)
 
 
 @loss(
@@ -127,3 +158,43 @@ def max_error(xp: Namespace, predictions: Real, targets: Real) -> Array:
         The absolute error per element, shape ``(...)``, unit ``u``; the greatest is the loss.
     """
     return absolute_error(xp, predictions, targets)
+
+
+@loss(
+    source="TensorFlow, tf.compat.v1.losses.mean_pairwise_squared_error",
+    examples=[
+        Example({"predictions": [[1.0, 2.0, 4.0]], "targets": [[0.0, 0.0, 0.0]]}, [14.0 / 3.0]),
+        Example({"predictions": [[5.0, 6.0]], "targets": [[1.0, 2.0]]}, [0.0]),
+    ],
+)
+def mean_pairwise_squared_error(
+    xp: Namespace,
+    predictions: RealImage,
+    targets: RealImage,
+    *,
+    elements: Annotated[int | None, Guard()] = None,
+) -> Array:
+    r"""Mean squared difference of the errors of two elements of a sample, over all pairs.
+
+    $$ \ell = \frac{2}{n - 1} \sum_i (e_i - \bar e)^2, \qquad e = p - y $$
+
+    An error common to all elements costs nothing. A sample of one element has no pair and NaN.
+
+    Args:
+        predictions: Predicted values, shape ``(N, ...)``, any unit ``u``.
+        targets: Observed values, shape ``(N, ...)``, unit ``u``.
+        elements: Stands for the number of a sample's elements in both divisors, in a framework
+            that counts those of the whole batch.
+
+    Returns:
+        One loss per sample, shape ``(N,)``, unit ``u**2``.
+    """
+    errors = predictions - targets
+    count = errors.shape[-1]
+    total = xp.sum(errors, axis=-1, keepdims=True)
+    # Centred first: the difference of two sums of squares cancels.
+    squares = xp.sum(xp.square(errors - total / count), axis=-1)
+    if elements is None:
+        return 2.0 * squares / (count - 1)
+    apart = xp.square(xp.squeeze(total, axis=-1)) * (1.0 / count - 1.0 / elements)
+    return 2.0 * (squares + apart) / (elements - 1)
