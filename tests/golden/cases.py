@@ -50,6 +50,7 @@ class Case:
         room = self.rtol * np.maximum(np.abs(self.expected), self.floor)
         with np.errstate(invalid="ignore"):
             near = np.abs(value - self.expected) <= room
+        near &= np.isfinite(self.expected)
         same = (value == self.expected) | (np.isnan(value) & np.isnan(self.expected))
         return bool((near | same).all())
 
