@@ -33,6 +33,7 @@ class Case:
         rtol: How near each number must come, relative to the expected one.
         floor: Least size that an expected number counts as.
         code: The code of the refusal.
+        reason: The reason of the refusal.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Case:
     rtol: float
     floor: float
     code: str | None = None
+    reason: str | None = None
 
     def accepts(self, value: Floats) -> bool:
         """Whether a value is near enough."""
@@ -90,6 +92,37 @@ def by_hand() -> Iterator[tuple[str, Case]]:
             request = {"loss": file.stem, **settings, "inputs": inputs}
             expected = numbers(case["value"]) if "value" in case else None
             yield file.stem, Case(case["id"], request, expected, BY_HAND, 0.0, case.get("code"))
+
+
+def disagreements() -> Iterator[Case]:
+    """What each framework gives of the same data, row by row of the catalogue."""
+    for row in _disagreements("rows"):
+        for answer in row["answers"]:
+            asked = answer["request"]
+            inputs = {name: _tensor(x) for name, x in asked["inputs"].items()}
+            yield Case(
+                f"row {row['row']}: {answer['says']}",
+                {**asked, "inputs": inputs},
+                numbers(answer["expected"]) if "expected" in answer else None,
+                answer.get("rtol", 0.0),
+                floor=0.0,
+                reason=answer.get("error"),
+            )
+
+
+def rows_of_disagreements() -> set[int]:
+    """The rows that are answered, and those that no request can ask for."""
+    return {entry["row"] for part in ("rows", "beyond") for entry in _disagreements(part)}
+
+
+def _disagreements(part: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(HERE.joinpath("disagreements.json").read_bytes())[part]
+    return found
+
+
+def _tensor(x: Mapping[str, Any]) -> Mapping[str, Any] | Floats:
+    """A tensor as it stands, but an array where a list cannot tell the shape: it is empty."""
+    return np.zeros(x["shape"], x["dtype"]) if "shape" in x else x
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from lossmeter.errors import LossmeterError
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.wire.states import read_state
 from tests.integration.forms import Request, array, body, message, settings_of, stream
-from tests.integration.replies import Reply, of_error, of_grpc, of_process, of_rest, of_rpc_error
+from tests.integration.replies import (
+    Refused,
+    Reply,
+    of_error,
+    of_grpc,
+    of_process,
+    of_rest,
+    of_rpc_error,
+)
 from tests.integration.servers import Service
 
 Ask: TypeAlias = Callable[[Service, Request], Reply]
@@ -84,6 +92,14 @@ def merged_over_grpc(service: Service, states: Sequence[bytes], request: Request
     asked.states.extend(states)
     with _refusing():
         return of_grpc(service.stub.MergeStates(asked, timeout=SECONDS))
+
+
+def answered(ask: Ask, service: Service, request: Request) -> Reply | Refused:
+    """The answer, or the refusal in its place."""
+    try:
+        return ask(service, request)
+    except Refused as refused:
+        return refused
 
 
 @contextmanager
