@@ -18,7 +18,8 @@ from rich.text import Text
 
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer, Answers
-from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
+from lossmeter.catalog.descriptors import find_descriptor
+from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
 from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
 from lossmeter.plan.batch import Tensors
@@ -150,11 +151,18 @@ def merge(
 @app.command()
 def losses(
     name: Annotated[str | None, typer.Argument(help="Canonical name or symbol.")] = None,
+    framework: Annotated[
+        str, typer.Option(help="Only losses that a symbol of it stands for, as torch.")
+    ] = "",
+    search: Annotated[str, typer.Option(help="Only losses with all of these words.")] = "",
     output: FormatOption = None,
 ) -> None:
     """List the losses, or describe one."""
     with _mistakes_told():
-        found = find_descriptor(name) if name else {"losses": list_descriptors()}
+        if name and (framework or search):
+            raise MalformedRequest("give a name, or what to list by", field="name")
+        query = read(Query, {"framework": framework, "search": search})
+        found = find_descriptor(name) if name else {"losses": find_descriptors(query)}
         if _format(output) is Format.JSON:
             sys.stdout.write(orjson.dumps(found).decode() + "\n")
         elif name:

@@ -126,8 +126,8 @@ def test_the_loss_of_contributing_does_what_it_says(extended: Path) -> None:
         ),
         (
             "the list over gRPC",
-            "from lossmeter.transports.grpc.servicer import LossService as S;"
-            "print(S(None).ListLosses(None, None))",
+            "from lossmeter.transports.grpc.servicer import LossService as S, pb;"
+            "print(S(None).ListLosses(pb.ListLossesRequest(), None))",
         ),
         ("the command line", "from lossmeter.cli import app; app(['losses', 'geman_mcclure'])"),
     ],

@@ -14,11 +14,6 @@ from lossmeter.plan.parameters import model_of
 Descriptor = Mapping[str, Any]
 
 
-def list_descriptors() -> list[Descriptor]:
-    """Every loss, by name."""
-    return [descriptor(name) for name in sorted(REGISTRY)]
-
-
 def find_descriptor(name: str) -> Descriptor:
     """The loss of this name, alias or symbol.
 

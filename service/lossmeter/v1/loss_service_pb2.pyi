@@ -560,12 +560,23 @@ class ListLossesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    FRAMEWORK_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    framework: _builtins.str
+    """Only losses that a symbol of this framework stands for, such as torch; all if empty."""
+    search: _builtins.str
+    """Only losses with all of these words, whatever their case, in their names, symbols or summary; at
+    most 256 characters. All if empty.
+    """
     def __init__(
         self,
+        *,
+        framework: _builtins.str = ...,
+        search: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework", b"framework", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,7 +591,7 @@ class ListLossesResponse(_message.Message):
     LOSSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___LossDescriptor]:
-        """By name."""
+        """By name, or best match first where words are searched."""
 
     def __init__(
         self,

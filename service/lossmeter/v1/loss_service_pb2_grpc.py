@@ -114,7 +114,8 @@ class LossServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLosses(self, request, context):
-        """Lists the losses.
+        """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
+        the framework is not known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

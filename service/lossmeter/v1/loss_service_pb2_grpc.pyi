@@ -67,7 +67,9 @@ class LossServiceStub:
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     ListLosses: _grpc.UnaryUnaryMultiCallable[_loss_service_pb2.ListLossesRequest, _loss_service_pb2.ListLossesResponse]
-    """Lists the losses."""
+    """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
+    the framework is not known.
+    """
     GetLoss: _grpc.UnaryUnaryMultiCallable[_loss_service_pb2.GetLossRequest, _loss_service_pb2.GetLossResponse]
     """Describes one loss, by canonical name or symbol. It fails with NOT_FOUND if nothing has the
     name.
@@ -112,7 +114,9 @@ class LossServiceAsyncStub(LossServiceStub):
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     ListLosses: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.ListLossesRequest, _loss_service_pb2.ListLossesResponse]  # type: ignore[assignment]
-    """Lists the losses."""
+    """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
+    the framework is not known.
+    """
     GetLoss: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.GetLossRequest, _loss_service_pb2.GetLossResponse]  # type: ignore[assignment]
     """Describes one loss, by canonical name or symbol. It fails with NOT_FOUND if nothing has the
     name.
@@ -178,7 +182,9 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _loss_service_pb2.ListLossesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_loss_service_pb2.ListLossesResponse, _abc.Awaitable[_loss_service_pb2.ListLossesResponse]]:
-        """Lists the losses."""
+        """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
+        the framework is not known.
+        """
 
     @_abc_1.abstractmethod
     def GetLoss(

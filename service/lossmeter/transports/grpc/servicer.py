@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import grpc
 
 from lossmeter.app.engine import Engine
-from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
+from lossmeter.catalog.descriptors import find_descriptor
+from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import MalformedRequest
+from lossmeter.plan.request import read
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 from lossmeter.wire.protobuf import (
@@ -56,8 +58,9 @@ class LossService(pb_grpc.LossServiceServicer):
     def ListLosses(
         self, request: pb.ListLossesRequest, context: grpc.ServicerContext
     ) -> pb.ListLossesResponse:
-        """Every loss."""
-        return message_of({"losses": list_descriptors()}, pb.ListLossesResponse())
+        """Every loss, or those that are asked for."""
+        query = read(Query, {"framework": request.framework, "search": request.search})
+        return message_of({"losses": find_descriptors(query)}, pb.ListLossesResponse())
 
     def GetLoss(
         self, request: pb.GetLossRequest, context: grpc.ServicerContext

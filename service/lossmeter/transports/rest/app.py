@@ -11,8 +11,16 @@ from starlette.types import ASGIApp
 
 from lossmeter import __version__
 from lossmeter.app.engine import Engine
-from lossmeter.catalog.descriptors import find_descriptor, list_descriptors
-from lossmeter.errors import LossmeterError, MethodNotAllowed, NotFound
+from lossmeter.catalog.descriptors import find_descriptor
+from lossmeter.catalog.search import Query, find_descriptors
+from lossmeter.errors import (
+    LossmeterError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    UnknownField,
+)
+from lossmeter.plan.request import read
 from lossmeter.settings import Settings
 from lossmeter.transports.rest import schema
 from lossmeter.transports.rest.front import Front, answer_evaluation, answer_merge
@@ -69,16 +77,25 @@ def _add_health(app: FastAPI) -> None:
 
 
 def _add_catalogue(app: FastAPI) -> None:
-    @app.get("/v1/losses", tags=["catalogue"], response_model=schema.LossList)
-    async def list_losses() -> Response:
-        """Every loss: inputs and their domains, parameters, formula, source, symbols, examples."""
-        return _json(orjson.dumps({"losses": list_descriptors()}))
+    @app.get(
+        "/v1/losses",
+        tags=["catalogue"],
+        response_model=schema.LossList,
+        responses=_problems(400),
+        openapi_extra={"parameters": _parameters()},
+    )
+    async def list_losses(request: Request) -> Response:
+        """Every loss, or those asked for: inputs, parameters, formula, symbols, examples."""
+        return _json(orjson.dumps({"losses": find_descriptors(_query(request))}))
 
-    @app.get("/v1/losses/{name}", tags=["catalogue"], responses=_problems(404))
+    @app.get("/v1/losses/{name}", tags=["catalogue"], responses=_problems(400, 404))
     async def get_loss(
+        request: Request,
         name: Annotated[str, Path(description="Canonical name or symbol.", examples=["huber"])],
     ) -> dict[str, Any]:
         """One loss, by canonical name, alias or symbol."""
+        for field in request.query_params:
+            raise UnknownField("this path takes no query", field=field)
         return dict(find_descriptor(name))
 
 
@@ -106,6 +123,23 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
     async def merge(request: Request) -> Response:
         """Finish states made apart, as if their batches had been one."""
         return _json(answer_merge(engine, await request.body()))
+
+
+def _query(request: Request) -> Query:
+    asked: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in asked:
+            raise MalformedRequest("give each field of the query once", field=name)
+        asked[name] = value
+    return read(Query, asked)
+
+
+def _parameters() -> list[dict[str, Any]]:
+    """The fields of a query, as OpenAPI has them."""
+    return [
+        {"name": name, "in": "query", "description": field.pop("description"), "schema": field}
+        for name, field in Query.model_json_schema()["properties"].items()
+    ]
 
 
 def _json(body: bytes) -> Response:
