@@ -1,11 +1,11 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-GENERATED := service/lossmeter/v1
+GENERATED := service/lossmeter/v1 docs/losses docs/disagreements.md
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test bench generate lock clean
+.PHONY: help setup demo serve format check test bench generate docs lock clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ format: setup ## Format Python and proto files.
 
 check: setup ## Check format, lint, types, protos, and that generated files are current.
 	$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy && $(BIN)/buf lint
-	$(MAKE) --no-print-directory generate
+	$(MAKE) --no-print-directory generate docs
 	git diff --exit-code -- $(GENERATED) && test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))"
 
 test: setup ## Run all tests (ARGS="-k huber" for some).
@@ -40,6 +40,9 @@ bench: setup ## Measure blocks of losses on this machine.
 
 generate: setup ## Generate code from proto/.
 	$(BIN)/python tools/generate.py
+
+docs: setup ## Write docs/losses and docs/disagreements.md from the declarations.
+	$(BIN)/python -m tools.pages
 
 lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions).
 	$(LOCK) pyproject.toml --output-file requirements.lock

@@ -1,0 +1,140 @@
+"""What a framework's symbol means, in words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lossmeter.catalog.descriptors import descriptor
+from lossmeter.core.declare import Guard, Loss
+from lossmeter.core.guards import GUARDS
+from lossmeter.dialects import SYMBOLS
+from lossmeter.dialects.symbols import Symbol, Variant
+from lossmeter.plan.parameters import param_of
+from tools.pages.markdown import BREAK, clause, code, literal, table
+
+HEADINGS = ("symbol", "framework", "where", "default reduction", "keywords, defaults", "besides")
+INNER = {"mean": "averages the last axis", "sum": "sums the last axis"}
+# What a variant does where its field is set.
+DOES = {
+    "narrow": "computes in float32, whatever it is given",
+    "drops_zeros": "leaves out values of 0",
+    "keeps_axis": "keeps the axis used up, with size 1",
+    "survey": "looks at the whole batch before it computes a number",
+    "as_binary": "looks at the whole batch before it computes a number",
+}
+
+
+def symbols_of(loss: Loss) -> list[tuple[Symbol, int]]:
+    """The symbols that stand for a loss, each with the position of that variant."""
+    return [
+        (symbol, at)
+        for _, symbol in sorted(SYMBOLS.items())
+        for at, variant in enumerate(symbol.variants)
+        if variant.loss is loss
+    ]
+
+
+def table_of(loss: Loss) -> str:
+    """The frameworks' names for a loss; those that differ in the default alone share a row."""
+    schemas = {
+        (one["symbol"], at): one["params"].get("properties", {})
+        for one, at in _numbered(descriptor(loss.name)["symbols"])
+    }
+    rows: dict[tuple[str, ...], list[Symbol]] = {}
+    seen: dict[str, int] = {}
+    for symbol, at in symbols_of(loss):
+        schema = schemas[symbol.name, seen.setdefault(symbol.name, 0)]
+        seen[symbol.name] += 1
+        variant = symbol.variants[at]
+        key = (
+            _framework(symbol),
+            condition(symbol, variant),
+            _keywords(variant, schema),
+            _besides(variant),
+        )
+        rows.setdefault(key, []).append(symbol)
+    return table(HEADINGS, [_row(key, symbols) for key, symbols in rows.items()])
+
+
+def _numbered(symbols: Iterable[Any]) -> Iterable[tuple[Any, int]]:
+    """Each symbol with how often its name has come before."""
+    seen: dict[str, int] = {}
+    for one in symbols:
+        yield one, seen.setdefault(one["symbol"], 0)
+        seen[one["symbol"]] += 1
+
+
+def _row(key: tuple[str, ...], symbols: list[Symbol]) -> tuple[str, ...]:
+    framework, where, keywords, besides = key
+    names = BREAK.join(code(symbol.name) for symbol in symbols)
+    defaults = BREAK.join(code(symbol.default_reduction) for symbol in symbols)
+    return names, framework, where, defaults, keywords, besides
+
+
+def _framework(symbol: Symbol) -> str:
+    return f"[{symbol.dialect.name}](README.md#{symbol.dialect.name}) {symbol.dialect.version}"
+
+
+def _keywords(variant: Variant, schema: Mapping[str, Any]) -> str:
+    return BREAK.join(
+        _keyword(keyword, meaning, schema[keyword]) for keyword, meaning in variant.keywords.items()
+    )
+
+
+def _keyword(keyword: str, meaning: object, schema: Mapping[str, Any]) -> str:
+    """A keyword, its default, and the parameter or rule that it is."""
+    ours = f" → {code(meaning)}" if isinstance(meaning, str) and meaning != keyword else ""
+    default = f" = {code(literal(schema['default']))}" if "default" in schema else " (required)"
+    does = "" if isinstance(meaning, str) else f": {clause(schema.get('description', ''))}"
+    return f"{code(keyword)}{ours}{default}{does}"
+
+
+def _besides(variant: Variant) -> str:
+    told = [
+        *(_fixed(variant, name, value) for name, value in variant.fixed.items()),
+        *(_guard(name, value) for name, value in variant.guards),
+        *_manners(variant),
+    ]
+    return BREAK.join(told)
+
+
+def condition(symbol: Symbol, variant: Variant) -> str:
+    """When a symbol stands for this loss, if it can stand for several."""
+    if len(symbol.variants) == 1:
+        return ""
+    when: Any = variant.when or {}
+    chosen = dict([when]) if isinstance(when, tuple) else when
+    if chosen:
+        return " and ".join(f"{code(name)} = {code(literal(v))}" for name, v in chosen.items())
+    targets = [spec.kind for spec in variant.loss.inputs if spec.name == "targets"]
+    return "".join(f"targets {code(kind.shape)} are {kind.domain.words}" for kind in targets)
+
+
+def _fixed(variant: Variant, name: str, value: Any) -> str:
+    param = param_of(variant, name)
+    says = f": {clause(param.description)}" if param.marked(Guard) else ""
+    return f"{code(name)} = {_value(value)}{says}"
+
+
+def _guard(name: str, value: Any) -> str:
+    """What is done to the inputs first, in the words of the guard itself."""
+    doc = (GUARDS[name].__doc__ or name).partition("\n\n")[0].partition(";")[0]
+    return clause(doc) + ("" if value is None else f": {_value(value)}")
+
+
+def _value(value: Any) -> str:
+    bounds = list(value) if isinstance(value, tuple) else value
+    try:
+        return code(literal(bounds))
+    except TypeError:
+        return code(getattr(value, "__name__", type(value).__name__))
+
+
+def _manners(variant: Variant) -> list[str]:
+    inner: Any = getattr(variant, "inner", "mean" if getattr(variant, "inner_mean", "") else "")
+    told = [INNER[inner]] if inner else []
+    if variant.class_axis != -1:
+        told.append(f"classes are on axis {variant.class_axis}")
+    names: Mapping[str, str] = getattr(variant, "aliases", {})
+    told += [f"{code(theirs)} is the input {code(ours)}" for theirs, ours in names.items()]
+    told += [words for name, words in DOES.items() if getattr(variant, name, None)]
+    return list(dict.fromkeys(told))
