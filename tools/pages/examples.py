@@ -30,15 +30,17 @@ def session(loss: Loss) -> str:
 
 
 def request(loss: Loss) -> str:
-    """The first example, as the request that REST takes."""
-    example = loss.examples[0]
+    """The shortest example, as the request that REST takes."""
+    example = min(loss.examples, key=lambda one: len(_text(one.inputs)))
     whole = {
         "loss": loss.name,
         "inputs": {name: numbers(x) for name, x in example.inputs.items()},
         **({"params": dict(example.params)} if example.params else {}),
         **({"reduction": "none"} if not _is_number(loss, example) else {}),
     }
-    call, shown = _rounded(_written([_text(whole)]), loss, example)
+    fields = [f'"{name}": {_text(value)},' for name, value in whole.items()]
+    lines = ["evaluate({", *(line for field in fields for line in _indented(field)), "})"]
+    call, shown = _rounded(lines, loss, example)
     return "\n".join(["```python", *_prompted(call), shown, "```"])
 
 
@@ -58,8 +60,8 @@ def _written(arguments: list[str]) -> list[str]:
     if len(on_one_line) <= WIDTH and "\n" not in on_one_line:
         return [on_one_line]
     *most, last = arguments
-    ends = ([f"{text}," for text in most], [last])
-    return ["evaluate(", *(line for texts in ends for t in texts for line in _indented(t)), ")"]
+    texts = [*(f"{text}," for text in most), last]
+    return ["evaluate(", *(line for text in texts for line in _indented(text)), ")"]
 
 
 def _assigned(inputs: Mapping[str, Any]) -> Iterator[str]:

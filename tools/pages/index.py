@@ -25,10 +25,10 @@ def index() -> str:
     frameworks = sorted({symbol.dialect.name for symbol in SYMBOLS.values()})
     return join(
         INTRODUCTION,
-        "# By task",
+        "## By task",
         _contents(kinds),
         *(_kind(kind) for kind in kinds),
-        "# By framework",
+        "## By framework",
         _contents(frameworks),
         *(_framework(name) for name in frameworks),
     )
@@ -44,7 +44,7 @@ def _kind(kind: str) -> str:
     )
     rows = [(_link(loss), plain(loss.summary), ", ".join(map(code, loss.names))) for loss in losses]
     return join(
-        f"## {kind}",
+        f"### {kind}",
         _told_by(f"lossmeter.core.losses.{kind}"),
         table(("loss", "what it measures", "other names"), rows),
     )
@@ -57,7 +57,7 @@ def _framework(name: str) -> str:
         for symbol in sorted(symbols, key=lambda symbol: symbol.name)
     ]
     return join(
-        f"## {name}",
+        f"### {name}",
         _told_by(f"lossmeter.dialects.{name}") or f"{name} {symbols[0].dialect.version}.",
         table(("I use", "page", "default reduction"), rows),
     )

@@ -10,7 +10,7 @@ from lossmeter.catalog.descriptors import descriptor
 from lossmeter.core.declare import Loss
 from tools.pages import examples, symbols
 from tools.pages.disagreements import Rows, section
-from tools.pages.markdown import code, join, literal, plain, table, words
+from tools.pages.markdown import code, formula, join, literal, plain, table, words
 
 REDUCES = {
     "root": "the square root of their {}",
@@ -34,7 +34,7 @@ def page(loss: Loss, rows: Rows) -> str:
     return join(
         f"# {loss.name}",
         plain(loss.summary),
-        f"```math\n{loss.formula}\n```" if loss.formula else "",
+        formula(loss.formula),
         plain(loss.notes),
         _names(loss),
         f"## Inputs\n\n{_inputs(found)}",

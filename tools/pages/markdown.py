@@ -21,6 +21,16 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
+def formula(latex: str) -> str:
+    """A formula, in the macros and the fence that GitHub takes.
+
+    Between dollar signs it drops the backslash of ``\\,``; ``\\operatorname`` it refuses.
+    """
+    named = re.sub(r"\\operatorname\*\{(\w+)\}", r"\\mathop{\\mathrm{\1}}", latex)
+    named = re.sub(r"\\operatorname\{(\w+)\}", r"\\mathop{\\mathrm{\1}}\\nolimits", named)
+    return f"```math\n{named}\n```" if named else ""
+
+
 def code(text: str) -> str:
     """Text in the type of code."""
     return f"`{text}`"
@@ -52,9 +62,9 @@ def literal(value: Any) -> str:
 def words(schema: dict[str, Any], many: bool = False) -> str:
     """The values that a JSON Schema admits, in words."""
     if "anyOf" in schema:
-        return " or ".join(words(one, many) for one in schema["anyOf"])
+        return either([words(one, many) for one in schema["anyOf"]])
     if "enum" in schema:
-        return " or ".join(code(literal(value)) for value in schema["enum"])
+        return either([code(literal(value)) for value in schema["enum"]])
     if "const" in schema:
         return code(literal(schema["const"]))
     if schema.get("type") == "array":
@@ -63,6 +73,12 @@ def words(schema: dict[str, Any], many: bool = False) -> str:
         return f"a mapping to {words(schema.get('additionalProperties', {}), many=True)}"
     one, several = NAMES.get(schema.get("type", ""), ("anything", "anything"))
     return " ".join([several if many else one, *_bounds(schema)])
+
+
+def either(names: Sequence[str]) -> str:
+    """One of several: a, b or c."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 NAMES = {
