@@ -1,14 +1,13 @@
 """What a framework's symbol means, in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from lossmeter.catalog.descriptors import descriptor
 from lossmeter.core.declare import Guard, Loss
 from lossmeter.core.guards import GUARDS
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Symbol, Variant
-from lossmeter.plan.parameters import param_of
+from lossmeter.plan.parameters import model_of
 from tools.pages.markdown import BREAK, clause, code, literal, table
 
 HEADINGS = ("symbol", "framework", "where", "default reduction", "keywords, defaults", "besides")
@@ -35,16 +34,10 @@ def symbols_of(loss: Loss) -> list[tuple[Symbol, int]]:
 
 def table_of(loss: Loss) -> str:
     """The frameworks' names for a loss; those that differ in the default alone share a row."""
-    schemas = {
-        (one["symbol"], at): one["params"].get("properties", {})
-        for one, at in _numbered(descriptor(loss.name)["symbols"])
-    }
     rows: dict[tuple[str, ...], list[Symbol]] = {}
-    seen: dict[str, int] = {}
     for symbol, at in symbols_of(loss):
-        schema = schemas[symbol.name, seen.setdefault(symbol.name, 0)]
-        seen[symbol.name] += 1
         variant = symbol.variants[at]
+        schema = model_of(symbol.name, at).model_json_schema().get("properties", {})
         key = (
             _framework(symbol),
             condition(symbol, variant),
@@ -53,14 +46,6 @@ def table_of(loss: Loss) -> str:
         )
         rows.setdefault(key, []).append(symbol)
     return table(HEADINGS, [_row(key, symbols) for key, symbols in rows.items()])
-
-
-def _numbered(symbols: Iterable[Any]) -> Iterable[tuple[Any, int]]:
-    """Each symbol with how often its name has come before."""
-    seen: dict[str, int] = {}
-    for one in symbols:
-        yield one, seen.setdefault(one["symbol"], 0)
-        seen[one["symbol"]] += 1
 
 
 def _row(key: tuple[str, ...], symbols: list[Symbol]) -> tuple[str, ...]:
@@ -104,14 +89,14 @@ def condition(symbol: Symbol, variant: Variant) -> str:
     when: Any = variant.when or {}
     chosen = dict([when]) if isinstance(when, tuple) else when
     if chosen:
-        return " and ".join(f"{code(name)} = {code(literal(v))}" for name, v in chosen.items())
+        return " and ".join(f"{code(name)} = {_value(v)}" for name, v in chosen.items())
     targets = [spec.kind for spec in variant.loss.inputs if spec.name == "targets"]
     return "".join(f"targets {code(kind.shape)} are {kind.domain.words}" for kind in targets)
 
 
 def _fixed(variant: Variant, name: str, value: Any) -> str:
-    param = param_of(variant, name)
-    says = f": {clause(param.description)}" if param.marked(Guard) else ""
+    params = [param for param in variant.loss.params if param.name == name]
+    says = "".join(f": {clause(param.description)}" for param in params if param.marked(Guard))
     return f"{code(name)} = {_value(value)}{says}"
 
 
