@@ -1,6 +1,7 @@
 """One loss, one number: losses with any reduction, the same bits over every wire."""
 
 from lossmeter.api import evaluate as evaluate
+from lossmeter.api import explain as explain
 from lossmeter.api import merge as merge
 
 __version__ = "0.1.0"

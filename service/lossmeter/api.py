@@ -8,12 +8,13 @@ import numpy as np
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
+from lossmeter.app.explain import Explanation
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
 from lossmeter.plan.batch import Tensors
-from lossmeter.plan.request import MergeSpec, read, read_evaluate
+from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
 from lossmeter.wire.json import read_fields
 
 Reduction = str | Mapping[str, Any] | None
@@ -54,8 +55,44 @@ def evaluate(
     Raises:
         LossmeterError: The request is wrong; ``reason`` and ``field`` say how and where.
     """
+    return engine().evaluate(
+        *_request(loss, losses, params, reduction, options, {**(inputs or {}), **arrays})
+    )
+
+
+def explain(
+    loss: str | Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    losses: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    reduction: Reduction = None,
+    options: Mapping[str, Any] | None = None,
+    **arrays: Any,
+) -> Explanation | Mapping[str, Explanation]:
+    """Evaluate, say how the answer comes about, and what every other framework says.
+
+    Args and errors are those of ``evaluate``.
+
+    Returns:
+        The answer with its steps, and the other dialects' answers with a sentence for each
+        difference. With ``losses``, an explanation for each.
+    """
+    return engine().explain(
+        *_request(loss, losses, params, reduction, options, {**(inputs or {}), **arrays})
+    )
+
+
+def _request(  # noqa: PLR0917 what a request is made of
+    loss: str | Mapping[str, Any] | None,
+    losses: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+    reduction: Reduction,
+    options: Mapping[str, Any] | None,
+    arrays: Mapping[str, Any],
+) -> tuple[EvaluateSpec, Tensors]:
     if isinstance(loss, Mapping):
-        return engine().evaluate(*read_fields(loss))
+        return read_fields(loss)
     body = {
         "loss": loss,
         "losses": None if losses is None else {k: dict(v) for k, v in losses.items()},
@@ -64,7 +101,7 @@ def evaluate(
         "options": dict(options or {}),
     }
     spec = read_evaluate({name: value for name, value in body.items() if value is not None})
-    return engine().evaluate(spec, _tensors({**(inputs or {}), **arrays}))
+    return spec, _tensors(arrays)
 
 
 def merge(

@@ -1,4 +1,4 @@
-"""The command line: serve, evaluate, losses, merge."""
+"""The command line: serve, evaluate, explain, merge, losses."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import orjson
 import typer
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.explain import Explanation
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
@@ -27,7 +29,7 @@ from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
 from lossmeter.settings import Settings
-from lossmeter.wire.json import answer_fields
+from lossmeter.wire.json import answer_fields, explanation_body
 from lossmeter.wire.states import read_state, state_bytes
 from lossmeter.wire.tables import Columns, Table, column_names, together
 
@@ -35,6 +37,8 @@ app = typer.Typer(
     help="One loss, one number.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 out, err = Console(), Console(stderr=True)
+# Explanations are read beside one another, in mails and reports.
+WIDTH, NAME_WIDTH = 100, 50
 
 
 class Format(StrEnum):
@@ -127,6 +131,42 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
         answer = _evaluated(spec, tables)
         _write_state(answer, state)
         _print(answer, output)
+
+
+@app.command()
+def explain(  # noqa: PLR0917 one option each, and typer passes them by name
+    file: Annotated[Path, typer.Argument(help="Parquet, Arrow, CSV or npz.")],
+    loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
+    predictions: Annotated[
+        str, typer.Option(help="Column, or several with commas for a last axis.")
+    ] = "predictions",
+    targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
+    sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
+    mask: Annotated[str | None, typer.Option(help="Column; true keeps.")] = None,
+    other: Annotated[
+        list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
+    ] = None,
+    reduction: ReductionOption = None,
+    params: Annotated[str, typer.Option(help="Parameters as JSON.")] = "{}",
+    output: FormatOption = None,
+) -> None:
+    """Say step by step how a loss comes about, and what every other framework says."""
+    with _mistakes_told():
+        spec = _spec(loss, params, reduction, None, False, None)
+        named = {
+            "predictions": predictions,
+            "targets": targets,
+            "sample_weight": sample_weight,
+            "mask": mask,
+            **dict(_pair(text) for text in other or []),
+        }
+        table = Table(file, _columns({k: v for k, v in named.items() if v}, loss, file))
+        explanation = engine().explain(spec, together(_with_progress([table])))
+        assert isinstance(explanation, Explanation)
+        if _format(output) is Format.JSON:
+            sys.stdout.write(explanation_body(explanation).decode() + "\n")
+        else:
+            _print_explanation(explanation)
 
 
 @app.command()
@@ -309,6 +349,35 @@ def _print(answer: Answer | Answers, output: Format | None) -> None:
     for name, content in fields.items():
         table.add_row(name, str(content))
     out.print(table)
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    """Two tables that fit 100 columns: the steps, and the dialects side by side."""
+    steps = RichTable(box=None, show_header=False)
+    steps.add_column(style="bold")
+    steps.add_column(overflow="fold")
+    for step in explanation.steps:
+        steps.add_row(step.step, Text(step.says))
+    wide = Console(width=min(out.width, WIDTH) if out.is_terminal else WIDTH)
+    wide.print(steps)
+    wide.print()
+    dialects = RichTable(box=None, header_style="bold")
+    dialects.add_column("asked of", overflow="fold", max_width=NAME_WIDTH)
+    for heading in ("value", "why it differs"):
+        dialects.add_column(heading, overflow="fold")
+    dialects.add_row(Text(explanation.symbol), _short(explanation.answer), "")
+    for opinion in explanation.dialects:
+        same = ["the same number"] if opinion.agrees else []
+        told = [*same, *opinion.why, *([opinion.note] if opinion.note else [])]
+        dialects.add_row(Text(opinion.symbol), _short(opinion.answer), Text("; ".join(told)))
+    wide.print(dialects)
+
+
+def _short(answer: Answer | None) -> str:
+    if answer is None:
+        return "refused"
+    value = answer.value
+    return f"{value:.8g}" if isinstance(value, float) else f"{np.size(list(value))} values"
 
 
 def _list(descriptors: Sequence[Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.backend import Backend
 from lossmeter.app.evaluation import Evaluation, refuse_unstreamable
+from lossmeter.app.explain import Explanation, explain
 from lossmeter.app.finish import answer_from
 from lossmeter.core.parts import Extreme, Histogram, Linear, Part, Values
 from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
@@ -64,6 +65,32 @@ class Engine:
                 for name, one in spec.losses.items()
             }
         )
+
+    def explain(
+        self, spec: EvaluateSpec, tensors: Tensors
+    ) -> Explanation | Mapping[str, Explanation]:
+        """Evaluate, say how the answer comes about, and what every other framework says.
+
+        Raises:
+            LossmeterError: As an evaluation.
+        """
+        options, backend = spec.options, self.backend(spec.options)
+        if spec.losses is None:
+            plan = prepare(spec.loss or "", spec.params, spec.reduction)
+            return explain(plan, set(spec.params), tensors, options, backend)
+        answers, session = self.evaluate(spec, tensors), self.open(spec)
+        assert isinstance(answers, Answers) and isinstance(session, Sessions)
+        return {
+            name: explain(
+                prepare(one.loss, one.params, one.reduction, f"losses.{name}."),
+                set(one.params),
+                session.tensors_of(name, tensors),
+                options,
+                backend,
+            )
+            for name, one in spec.losses.items()
+            if name in answers.results
+        }
 
     def _session(self, spec: LossSpec, options: Options, field: str, streaming: bool) -> "Session":
         plan = prepare(spec.loss, spec.params, spec.reduction, field)
@@ -192,6 +219,10 @@ class Sessions:
     def __init__(self, sessions: Mapping[str, Session]) -> None:
         self._sessions = dict(sessions)
         self._present: dict[str, Session] | None = None
+
+    def tensors_of(self, name: str, tensors: Tensors) -> Tensors:
+        """The tensors of one loss, under the names of its inputs."""
+        return tensors.renamed(self._sessions[name].sources())
 
     def add(self, tensors: Tensors) -> None:
         """Evaluate the next rows of every loss whose targets are there.

@@ -107,6 +107,13 @@ class Evaluation:
         self._rows += batch.rows
         state.batches[self._batch_id] = self._rows
 
+    @property
+    def linear(self) -> Linear:
+        """The linear sums over all groups."""
+        cells = self._state.cells.values() if self._state else ()
+        parts = (cell["linear"] for cell in cells)
+        return sum((part for part in parts if isinstance(part, Linear)), start=Linear())
+
     def _begin(self, batch: Batch) -> State:
         if self._streaming and batch.whole:
             raise NotStreamable(f"{batch.whole}; send all samples in one request", field="params")

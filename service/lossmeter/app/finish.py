@@ -52,8 +52,11 @@ def answer_from(
     linears = [cell["linear"] for cell in state.cells.values()]
     linear = sum((part for part in linears if isinstance(part, Linear)), start=Linear())
     value, single = _value(outcomes, state, reduction, output)
+    denominator = single.denominator if single else None
     if state.spec.joins_outputs:
         value = _joined(np.asarray(value), candidate.columns)
+        shared = {outcome.denominator for outcome in outcomes.values()}
+        denominator = shared.pop() if len(shared) == 1 else None
     return Answer(
         value=value,
         loss=candidate.variant.loss.name,
@@ -63,7 +66,7 @@ def answer_from(
         backend=state.spec.backend,
         device=state.spec.device,
         dtype=state.spec.dtype,
-        denominator=single.denominator if single else None,
+        denominator=denominator,
         index=single.at.row if single and single.at else None,
         relative_error=max((o.relative_error for o in outcomes.values()), default=0.0) or None,
         groups=_groups(state, outcomes) if reduction.by and not macro else None,

@@ -81,6 +81,9 @@ def smooth_targets(
     return {**inputs, "targets": smooth(xp, inputs["targets"], *setting)}
 
 
+# Those that do not change a number's meaning, only how it is told: canonical inputs need none.
+RECODING = frozenset({"softmax", "sigmoid", "log_probabilities", "exponential", "sign_labels"})
+
 GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
         guard.__name__: guard

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.guards import RECODING
 from lossmeter.core.parts import Ints
 from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.core.state import Key
@@ -41,10 +42,12 @@ class Tensors:
     Attributes:
         arrays: Array of each name.
         plain: Names whose numbers came without a dtype: they are float64, whole ones too.
+        laid_out: Whether they are in canonical layout and encoding whatever the symbol's are.
     """
 
     arrays: Mapping[str, Array]
     plain: frozenset[str] = frozenset()
+    laid_out: bool = False
 
     def renamed(self, names: Mapping[str, str]) -> "Tensors":
         """The tensors under the names of a loss's inputs, absent ones left out."""
@@ -157,16 +160,19 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     """
     given = tensors.arrays
     candidate = _candidate_for(plan, given)
-    arrays = _inputs(plan, candidate, tensors)
+    arrays = inputs_of(plan, candidate, tensors)
     dialect, variant = plan.symbol.dialect, candidate.variant
     dtype = np.dtype(np.float32) if variant.narrow else _dtype(candidate, arrays)
-    if dialect.squeeze is not None:
+    if dialect.squeeze is not None and not tensors.laid_out:
         arrays = dialect.squeeze(variant, arrays)
-    layout = lay_out(candidate, arrays)
+    layout = lay_out(candidate, arrays, canonical=tensors.laid_out)
     weights, mask, shape = _weights_and_mask(plan, variant, given, layout.shape)
     own = [given[name].shape for name in SHARED if name in given]
     grown = {name: _repeated(x, layout.shape, shape) for name, x in layout.arrays.items()}
     program, counted = _on_this_batch(candidate, arrays, layout, given.get("sample_weight"))
+    if tensors.laid_out:
+        guards = tuple(guard for guard in program.guards if guard[0] not in RECODING)
+        program = replace(program, guards=guards)
     classes = layout.sizes.get("C", 2)
     if candidate.parameter.get("blank", 0) >= classes:
         raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
@@ -215,7 +221,7 @@ def _candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
     return candidate
 
 
-def _inputs(plan: Plan, candidate: Candidate, tensors: Tensors) -> dict[str, Array]:
+def inputs_of(plan: Plan, candidate: Candidate, tensors: Tensors) -> dict[str, Array]:
     """The inputs of the loss, from those that the symbol takes."""
     variant = candidate.variant
     names = {variant.aliases.get(name, name): name for name in tensors.arrays}
@@ -233,7 +239,9 @@ def _inputs(plan: Plan, candidate: Candidate, tensors: Tensors) -> dict[str, Arr
         if given in tensors.plain and x.dtype.kind in "iu" and domain and not domain.integers:
             x = x.astype(np.float64)
         arrays[spec_name] = x
-    return variant.arrange(arrays, candidate.settings) if variant.arrange else arrays
+    if variant.arrange is None or tensors.laid_out:
+        return arrays
+    return variant.arrange(arrays, candidate.settings)
 
 
 def _check_names(plan: Plan, candidate: Candidate, given: Mapping[str, str]) -> None:

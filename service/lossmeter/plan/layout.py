@@ -37,8 +37,13 @@ class Layout:
     whole: str | None
 
 
-def lay_out(candidate: Candidate, arrays: dict[str, Array]) -> Layout:
+def lay_out(candidate: Candidate, arrays: dict[str, Array], *, canonical: bool = False) -> Layout:
     """Bring the inputs of a loss into canonical layout.
+
+    Args:
+        candidate: The loss.
+        arrays: Its inputs, as the symbol takes them.
+        canonical: Whether the classes are last already, wherever the symbol has them.
 
     Raises:
         ShapeMismatch: Shapes that do not fit each other.
@@ -49,11 +54,11 @@ def lay_out(candidate: Candidate, arrays: dict[str, Array]) -> Layout:
     moved, lead, whole = dict(arrays), None, None
     if any(ANY in spec.kind.core for spec in specs):
         moved, lead, whole = _summed_last(candidate, arrays)
-    elif candidate.axis != -1:
+    elif candidate.axis != -1 and not canonical:
         moved = _axis_last(candidate, arrays)
     layout = _shaped(candidate, moved, arrays, lead)
     if (candidate.program.inner and not layout.shape) or (
-        rank > 1 and candidate.axis in (0, -rank)
+        rank > 1 and candidate.axis in (0, -rank) and not canonical
     ):
         whole = "the axis of the samples is used up"
     shape, kept = layout.shape, layout.arrays

@@ -169,7 +169,8 @@ def _prepare(loss: str, key: str, asked: str | None, field: str) -> Plan:
         is_body = asked.startswith("{")
         body = ReductionBody.model_validate_json(asked) if is_body else ReductionBody(name=asked)
     default = default_reduction(symbol, candidates[0])
-    reduction = read_reduction(body or ReductionBody(name=default), symbol, f"{field}reduction")
+    asked_or_default = body or ReductionBody(name=default)
+    reduction = read_reduction(asked_or_default, symbol, candidates, f"{field}reduction")
     return Plan(symbol, candidates, reduction)
 
 
@@ -320,7 +321,9 @@ def _array(numbers: Any, field: str, kinds: str = "iuf") -> Array | None:
         ) from None
 
 
-def read_reduction(asked: ReductionBody, symbol: Symbol, field: str) -> Reduction:
+def read_reduction(
+    asked: ReductionBody, symbol: Symbol, candidates: tuple[Candidate, ...], field: str
+) -> Reduction:
     """Read a reduction word in the symbol's dialect first, then as canonical.
 
     Raises:
@@ -331,7 +334,7 @@ def read_reduction(asked: ReductionBody, symbol: Symbol, field: str) -> Reductio
     template = words.get(asked.name) or (Reduction(asked.name) if asked.name in RULES else None)
     if template is None:
         raise _unknown(asked.name, words, field)
-    losses = [variant.loss for variant in symbol.variants]
+    losses = [candidate.variant.loss for candidate in candidates]
     ratio = any(loss.reduces_as == "ratio" for loss in losses)
     reduction = replace(
         template,

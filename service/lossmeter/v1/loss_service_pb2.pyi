@@ -444,6 +444,289 @@ class EvaluateResponse(_message.Message):
 Global___EvaluateResponse: _TypeAlias = EvaluateResponse  # noqa: Y015
 
 @_typing.final
+class ExplainResponse(_message.Message):
+    """An answer, how it came about, and what other dialects say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Step(_message.Message):
+        """One step of the evaluation."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        STEP_FIELD_NUMBER: _builtins.int
+        SAYS_FIELD_NUMBER: _builtins.int
+        NUMBERS_FIELD_NUMBER: _builtins.int
+        step: _builtins.str
+        """Its name."""
+        says: _builtins.str
+        """What was done, in a sentence."""
+        @_builtins.property
+        def numbers(self) -> _struct_pb2.Struct:
+            """The numbers of it."""
+
+        def __init__(
+            self,
+            *,
+            step: _builtins.str = ...,
+            says: _builtins.str = ...,
+            numbers: _struct_pb2.Struct | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers", "says", b"says", "step", b"step"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class DialectAnswer(_message.Message):
+        """What one dialect says of the same data."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class GroupsEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            @_builtins.property
+            def value(self) -> Global___Group: ...
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: Global___Group | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        SYMBOL_FIELD_NUMBER: _builtins.int
+        FRAMEWORK_FIELD_NUMBER: _builtins.int
+        VERSION_FIELD_NUMBER: _builtins.int
+        REDUCTION_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        NUMERATOR_FIELD_NUMBER: _builtins.int
+        DENOMINATOR_FIELD_NUMBER: _builtins.int
+        DIVISOR_FIELD_NUMBER: _builtins.int
+        AGREES_FIELD_NUMBER: _builtins.int
+        WHY_FIELD_NUMBER: _builtins.int
+        NOTE_FIELD_NUMBER: _builtins.int
+        GROUPS_FIELD_NUMBER: _builtins.int
+        symbol: _builtins.str
+        """Its symbol, or the canonical name."""
+        framework: _builtins.str
+        """The framework; empty for the canonical loss."""
+        version: _builtins.str
+        """The version whose rule it is."""
+        reduction: _builtins.str
+        """Canonical name of the reduction."""
+        numerator: _builtins.float
+        """The weighted sum that was divided, if one was."""
+        denominator: _builtins.float
+        """What it was divided by, if one number was."""
+        divisor: _builtins.str
+        """The same in words."""
+        agrees: _builtins.bool
+        """Whether it is the number that was asked for."""
+        note: _builtins.str
+        """What was done so that it could be asked at all."""
+        @_builtins.property
+        def value(self) -> _tensor_pb2.Tensor:
+            """Its value; not set if it refuses, or where there are groups."""
+
+        @_builtins.property
+        def why(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """A sentence for each difference."""
+
+        @_builtins.property
+        def groups(self) -> _containers.MessageMap[_builtins.str, Global___Group]:
+            """Under a reduction by group: the value of each."""
+
+        def __init__(
+            self,
+            *,
+            symbol: _builtins.str = ...,
+            framework: _builtins.str = ...,
+            version: _builtins.str = ...,
+            reduction: _builtins.str = ...,
+            value: _tensor_pb2.Tensor | None = ...,
+            numerator: _builtins.float | None = ...,
+            denominator: _builtins.float | None = ...,
+            divisor: _builtins.str = ...,
+            agrees: _builtins.bool = ...,
+            why: _abc.Iterable[_builtins.str] | None = ...,
+            note: _builtins.str = ...,
+            groups: _abc.Mapping[_builtins.str, Global___Group] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_denominator", b"_denominator", "_numerator", b"_numerator", "denominator", b"denominator", "numerator", b"numerator", "value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_denominator", b"_denominator", "_numerator", b"_numerator", "agrees", b"agrees", "denominator", b"denominator", "divisor", b"divisor", "framework", b"framework", "groups", b"groups", "note", b"note", "numerator", b"numerator", "reduction", b"reduction", "symbol", b"symbol", "value", b"value", "version", b"version", "why", b"why"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__denominator: _TypeAlias = _typing.Literal["denominator"]  # noqa: Y015
+        _WhichOneofArgType__denominator: _TypeAlias = _typing.Literal["_denominator", b"_denominator"]  # noqa: Y015
+        _WhichOneofReturnType__numerator: _TypeAlias = _typing.Literal["numerator"]  # noqa: Y015
+        _WhichOneofArgType__numerator: _TypeAlias = _typing.Literal["_numerator", b"_numerator"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__denominator) -> _WhichOneofReturnType__denominator | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__numerator) -> _WhichOneofReturnType__numerator | None: ...
+
+    @_typing.final
+    class GroupsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Group: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Group | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ResultsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ExplainResponse: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ExplainResponse | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    REDUCTION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    DENOMINATOR_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FRAMEWORK_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    DIALECTS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    loss: _builtins.str
+    """Canonical name of the loss."""
+    reduction: _builtins.str
+    """Canonical name of the reduction."""
+    count: _builtins.int
+    """Number of kept entries."""
+    weight: _builtins.float
+    """Sum of their weights."""
+    denominator: _builtins.float
+    """What was divided by, if one number was."""
+    backend: _builtins.str
+    """What computed the loss values."""
+    device: _builtins.str
+    """Where."""
+    dtype: _builtins.str
+    """Dtype of the loss values."""
+    index: _builtins.int
+    """Under "min" and "max": position of the first sample that has it."""
+    omitted: _builtins.int
+    """Number of entries left out because they were not finite, where that was asked for."""
+    symbol: _builtins.str
+    """What the request named."""
+    framework: _builtins.str
+    """The framework and its version; empty for a canonical loss."""
+    @_builtins.property
+    def value(self) -> _tensor_pb2.Tensor:
+        """The value, as Evaluate answers it."""
+
+    @_builtins.property
+    def groups(self) -> _containers.MessageMap[_builtins.str, Global___Group]:
+        """Under a reduction by group: the value of each."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What looks wrong but was computed."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainResponse.Step]:
+        """What was done, in its order."""
+
+    @_builtins.property
+    def dialects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainResponse.DialectAnswer]:
+        """What every other dialect that knows the loss says."""
+
+    @_builtins.property
+    def results(self) -> _containers.MessageMap[_builtins.str, Global___ExplainResponse]:
+        """Of several losses: the explanation of each."""
+
+    def __init__(
+        self,
+        *,
+        value: _tensor_pb2.Tensor | None = ...,
+        loss: _builtins.str = ...,
+        reduction: _builtins.str = ...,
+        count: _builtins.int = ...,
+        weight: _builtins.float = ...,
+        denominator: _builtins.float | None = ...,
+        backend: _builtins.str = ...,
+        device: _builtins.str = ...,
+        dtype: _builtins.str = ...,
+        groups: _abc.Mapping[_builtins.str, Global___Group] | None = ...,
+        index: _builtins.int | None = ...,
+        omitted: _builtins.int | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        symbol: _builtins.str = ...,
+        framework: _builtins.str = ...,
+        steps: _abc.Iterable[Global___ExplainResponse.Step] | None = ...,
+        dialects: _abc.Iterable[Global___ExplainResponse.DialectAnswer] | None = ...,
+        results: _abc.Mapping[_builtins.str, Global___ExplainResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_denominator", b"_denominator", "_index", b"_index", "_omitted", b"_omitted", "denominator", b"denominator", "index", b"index", "omitted", b"omitted", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_denominator", b"_denominator", "_index", b"_index", "_omitted", b"_omitted", "backend", b"backend", "count", b"count", "denominator", b"denominator", "device", b"device", "dialects", b"dialects", "dtype", b"dtype", "framework", b"framework", "groups", b"groups", "index", b"index", "loss", b"loss", "omitted", b"omitted", "reduction", b"reduction", "results", b"results", "steps", b"steps", "symbol", b"symbol", "value", b"value", "warnings", b"warnings", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__denominator: _TypeAlias = _typing.Literal["denominator"]  # noqa: Y015
+    _WhichOneofArgType__denominator: _TypeAlias = _typing.Literal["_denominator", b"_denominator"]  # noqa: Y015
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    _WhichOneofReturnType__omitted: _TypeAlias = _typing.Literal["omitted"]  # noqa: Y015
+    _WhichOneofArgType__omitted: _TypeAlias = _typing.Literal["_omitted", b"_omitted"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__denominator) -> _WhichOneofReturnType__denominator | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__omitted) -> _WhichOneofReturnType__omitted | None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
 class EvaluateStreamRequest(_message.Message):
     """A message of a stream."""
 

@@ -53,6 +53,11 @@ class LossServiceStub:
                 request_serializer=lossmeter_dot_v1_dot_loss__service__pb2.MergeStatesRequest.SerializeToString,
                 response_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.EvaluateResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/lossmeter.v1.LossService/Explain',
+                request_serializer=lossmeter_dot_v1_dot_loss__service__pb2.EvaluateRequest.SerializeToString,
+                response_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.ListLosses = channel.unary_unary(
                 '/lossmeter.v1.LossService/ListLosses',
                 request_serializer=lossmeter_dot_v1_dot_loss__service__pb2.ListLossesRequest.SerializeToString,
@@ -113,6 +118,17 @@ class LossServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Evaluates, and says how the answer comes about and what every other framework says of the same
+        data, with a sentence for each difference. It fails as Evaluate does.
+
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLosses(self, request, context):
         """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
         the framework is not known.
@@ -146,6 +162,11 @@ def add_LossServiceServicer_to_server(servicer, server):
                     servicer.MergeStates,
                     request_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.MergeStatesRequest.FromString,
                     response_serializer=lossmeter_dot_v1_dot_loss__service__pb2.EvaluateResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.EvaluateRequest.FromString,
+                    response_serializer=lossmeter_dot_v1_dot_loss__service__pb2.ExplainResponse.SerializeToString,
             ),
             'ListLosses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLosses,
@@ -243,6 +264,33 @@ class LossService:
             '/lossmeter.v1.LossService/MergeStates',
             lossmeter_dot_v1_dot_loss__service__pb2.MergeStatesRequest.SerializeToString,
             lossmeter_dot_v1_dot_loss__service__pb2.EvaluateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lossmeter.v1.LossService/Explain',
+            lossmeter_dot_v1_dot_loss__service__pb2.EvaluateRequest.SerializeToString,
+            lossmeter_dot_v1_dot_loss__service__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

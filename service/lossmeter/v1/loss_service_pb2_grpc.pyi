@@ -66,6 +66,13 @@ class LossServiceStub:
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
+    Explain: _grpc.UnaryUnaryMultiCallable[_loss_service_pb2.EvaluateRequest, _loss_service_pb2.ExplainResponse]
+    """Evaluates, and says how the answer comes about and what every other framework says of the same
+    data, with a sentence for each difference. It fails as Evaluate does.
+
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
     ListLosses: _grpc.UnaryUnaryMultiCallable[_loss_service_pb2.ListLossesRequest, _loss_service_pb2.ListLossesResponse]
     """Lists the losses, or those that a framework or words ask for. It fails with INVALID_ARGUMENT if
     the framework is not known.
@@ -111,6 +118,13 @@ class LossServiceAsyncStub(LossServiceStub):
     the reduction needs; with INVALID_ARGUMENT if the bytes are no state.
 
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.EvaluateRequest, _loss_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Evaluates, and says how the answer comes about and what every other framework says of the same
+    data, with a sentence for each difference. It fails as Evaluate does.
+
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     ListLosses: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.ListLossesRequest, _loss_service_pb2.ListLossesResponse]  # type: ignore[assignment]
@@ -173,6 +187,19 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
         the reduction needs; with INVALID_ARGUMENT if the bytes are no state.
 
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _loss_service_pb2.EvaluateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loss_service_pb2.ExplainResponse, _abc.Awaitable[_loss_service_pb2.ExplainResponse]]:
+        """Evaluates, and says how the answer comes about and what every other framework says of the same
+        data, with a sentence for each difference. It fails as Evaluate does.
+
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
 

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.explain import Explanation, Opinion
 from lossmeter.core.arrays import Array
 from lossmeter.core.spelling import NON_FINITE, number
 from lossmeter.core.state import State
@@ -261,6 +262,50 @@ def _as_bfloat16(x: Array) -> Array:
 def answer_body(answer: Answer | Answers) -> bytes:
     """An answer as a body."""
     return orjson.dumps(answer_fields(answer), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def explanation_body(explanation: Explanation | Mapping[str, Explanation]) -> bytes:
+    """An explanation as a body."""
+    return orjson.dumps(explanation_fields(explanation), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def explanation_fields(explanation: Explanation | Mapping[str, Explanation]) -> dict[str, Any]:
+    """An explanation as the object that JSON carries: the answer, and what is beside it."""
+    if isinstance(explanation, Mapping):
+        return {"results": {name: explanation_fields(e) for name, e in explanation.items()}}
+    return {
+        **answer_fields(explanation.answer),
+        "symbol": explanation.symbol,
+        "framework": explanation.framework,
+        "steps": [
+            {
+                "step": step.step,
+                "says": step.says,
+                "numbers": {
+                    name: number(x) if isinstance(x, float) else x
+                    for name, x in step.numbers.items()
+                },
+            }
+            for step in explanation.steps
+        ],
+        "dialects": [_opinion(opinion) for opinion in explanation.dialects],
+    }
+
+
+def _opinion(opinion: Opinion) -> dict[str, Any]:
+    value = {} if opinion.answer is None else {"value": _value(opinion.answer)}
+    return {
+        "symbol": opinion.symbol,
+        "framework": opinion.framework,
+        "version": opinion.version,
+        "reduction": opinion.reduction,
+        **value,
+        **_present(opinion, "numerator", "denominator"),
+        "divisor": opinion.divisor,
+        "agrees": opinion.agrees,
+        "why": list(opinion.why),
+        "note": opinion.note,
+    }
 
 
 def answer_fields(answer: Answer | Answers) -> dict[str, Any]:

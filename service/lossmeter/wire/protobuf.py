@@ -10,7 +10,9 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from lossmeter.app.answer import Answer, Answers, Group
+from lossmeter.app.explain import Explanation, Opinion
 from lossmeter.core.arrays import Array
+from lossmeter.core.spelling import number
 from lossmeter.core.state import State
 from lossmeter.errors import DtypeUnsupported, MalformedRequest
 from lossmeter.plan.batch import Tensors
@@ -22,6 +24,34 @@ from lossmeter.wire.tensors import dtype_name, from_bytes, to_bytes
 
 PREFIX = "DATA_TYPE_"
 MOST_EXACT = 2.0**53
+# Fields of an explanation that it shares with an answer.
+EXPLAINED = frozenset(
+    {
+        "value",
+        "loss",
+        "reduction",
+        "count",
+        "weight",
+        "denominator",
+        "backend",
+        "device",
+        "dtype",
+        "index",
+        "omitted",
+    }
+)
+OPINION = (
+    "symbol",
+    "framework",
+    "version",
+    "reduction",
+    "numerator",
+    "denominator",
+    "divisor",
+    "agrees",
+    "why",
+    "note",
+)
 M = TypeVar("M", bound=Message)
 
 
@@ -147,6 +177,52 @@ def answer_message(answer: Answer | Answers) -> pb.EvaluateResponse:
         message.state = state_bytes(answer.state)
         message.state_hash = state_hash(answer.state)
     return message
+
+
+def explanation_message(
+    explanation: Explanation | Mapping[str, Explanation],
+) -> pb.ExplainResponse:
+    """An explanation as a message."""
+    if isinstance(explanation, Mapping):
+        results = {name: explanation_message(one) for name, one in explanation.items()}
+        return pb.ExplainResponse(results=results)
+    message = pb.ExplainResponse(symbol=explanation.symbol, framework=explanation.framework)
+    answer = answer_message(explanation.answer)
+    for field, content in answer.ListFields():
+        if field.name in EXPLAINED and isinstance(content, Message):
+            getattr(message, field.name).CopyFrom(content)
+        elif field.name in EXPLAINED:
+            setattr(message, field.name, content)
+    message.warnings.extend(answer.warnings)
+    _copy_groups(answer, message)
+    for step in explanation.steps:
+        numbers = {name: spelt(x) for name, x in step.numbers.items()}
+        added = message.steps.add(step=step.step, says=step.says)
+        added.numbers.update(numbers)
+    message.dialects.extend(_dialect(opinion) for opinion in explanation.dialects)
+    return message
+
+
+def _dialect(opinion: Opinion) -> pb.ExplainResponse.DialectAnswer:
+    message = pb.ExplainResponse.DialectAnswer(**{name: getattr(opinion, name) for name in OPINION})
+    if opinion.answer is not None:
+        answer = answer_message(opinion.answer)
+        if answer.HasField("value"):
+            message.value.CopyFrom(answer.value)
+        _copy_groups(answer, message)
+    return message
+
+
+def _copy_groups(
+    answer: pb.EvaluateResponse, message: pb.ExplainResponse | pb.ExplainResponse.DialectAnswer
+) -> None:
+    for label, group in answer.groups.items():
+        message.groups[label].CopyFrom(group)
+
+
+def spelt(x: float | list[int]) -> Any:
+    """A number as a Struct holds it: those that are not finite by name."""
+    return number(x) if isinstance(x, float) else x
 
 
 def message_of(fields: Mapping[str, Any], message: M) -> M:

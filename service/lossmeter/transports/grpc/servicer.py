@@ -13,6 +13,7 @@ from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 from lossmeter.wire.protobuf import (
     answer_message,
+    explanation_message,
     message_of,
     read_merge,
     read_spec,
@@ -54,6 +55,13 @@ class LossService(pb_grpc.LossServiceServicer):
     ) -> pb.EvaluateResponse:
         """Finish states made apart."""
         return answer_message(self._engine.merge(*read_merge(request)))
+
+    def Explain(
+        self, request: pb.EvaluateRequest, context: grpc.ServicerContext
+    ) -> pb.ExplainResponse:
+        """Evaluate, step by step, with what other frameworks say."""
+        explanation = self._engine.explain(read_spec(request), read_tensors(request.inputs))
+        return explanation_message(explanation)
 
     def ListLosses(
         self, request: pb.ListLossesRequest, context: grpc.ServicerContext

@@ -23,7 +23,12 @@ from lossmeter.errors import (
 from lossmeter.plan.request import read
 from lossmeter.settings import Settings
 from lossmeter.transports.rest import schema
-from lossmeter.transports.rest.front import Front, answer_evaluation, answer_merge
+from lossmeter.transports.rest.front import (
+    Front,
+    answer_evaluation,
+    answer_explanation,
+    answer_merge,
+)
 from lossmeter.transports.rest.problems import problem
 
 DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
@@ -100,7 +105,7 @@ def _add_catalogue(app: FastAPI) -> None:
 
 
 def _add_evaluation(app: FastAPI, engine: Engine) -> None:
-    # Front answers these two before FastAPI sees them; here they are documented, and served to
+    # Front answers these before FastAPI sees them; here they are documented, and served to
     # whoever mounts this application without it.
     @app.post(
         "/v1/evaluate",
@@ -112,6 +117,17 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
     async def evaluate(request: Request) -> Response:
         """Evaluate one loss, or several over shared tensors, on one batch."""
         return _json(answer_evaluation(engine, await request.body()))
+
+    @app.post(
+        "/v1/explain",
+        tags=["evaluation"],
+        response_model=schema.Explanation | schema.Explanations,
+        responses=_problems(400, 404, 413, 415, 422),
+        openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
+    )
+    async def explain(request: Request) -> Response:
+        """Evaluate step by step, with what every other framework says of the same data."""
+        return _json(answer_explanation(engine, await request.body()))
 
     @app.post(
         "/v1/states:merge",

@@ -1,7 +1,7 @@
 """The way in: plain ASGI before FastAPI, short for what is asked most.
 
-POST /v1/evaluate and POST /v1/states:merge are answered here; FastAPI documents them and serves
-everything else. Measured: a FastAPI route costs a small request more than its whole evaluation.
+POST /v1/evaluate, /v1/explain and /v1/states:merge are answered here; FastAPI documents them and
+serves everything else. Measured: a FastAPI route costs a small request more than its whole evaluation.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lossmeter.app.engine import Engine
 from lossmeter.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from lossmeter.transports.rest.problems import problem
-from lossmeter.wire.json import answer_body, read_merge, read_request
+from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
 
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting.
 INLINE_BYTES = 64 * 1024
@@ -36,6 +36,7 @@ class Front:
         self._limit = max_body_bytes
         self._handlers: dict[str, Handler] = {
             "/v1/evaluate": partial(answer_evaluation, engine),
+            "/v1/explain": partial(answer_explanation, engine),
             "/v1/states:merge": partial(answer_merge, engine),
         }
 
@@ -73,6 +74,11 @@ def answer_evaluation(engine: Engine, data: bytes) -> bytes:
 def answer_merge(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/states:merge."""
     return answer_body(engine.merge(*read_merge(data)))
+
+
+def answer_explanation(engine: Engine, data: bytes) -> bytes:
+    """The body that answers POST /v1/explain."""
+    return explanation_body(engine.explain(*read_request(data)))
 
 
 class _Disconnected(Exception):

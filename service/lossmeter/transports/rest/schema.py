@@ -98,6 +98,49 @@ class Evaluations(BaseModel):
     skipped: list[str] | None = Field(None, description="Losses whose targets were absent.")
 
 
+class Step(BaseModel):
+    """One step of an evaluation."""
+
+    step: str = Field(examples=["divisor"])
+    says: str = Field(description="What was done, in a sentence.")
+    numbers: dict[str, Number | list[int]]
+
+
+class DialectAnswer(BaseModel):
+    """What one dialect says of the same data."""
+
+    symbol: str = Field(description="Its symbol, or the canonical name.")
+    framework: str = Field(description="Empty for the canonical loss.")
+    version: str
+    reduction: str = Field(description="Canonical name.")
+    value: Number | list[Any] | dict[str, Number] | None = Field(
+        None, description="Absent if the dialect refuses the data."
+    )
+    numerator: Number | None = Field(None, description="The weighted sum that was divided.")
+    denominator: Number | None = Field(None, description="What it was divided by.")
+    divisor: str = Field(description="The same in words.")
+    agrees: bool = Field(description="Whether it is the number that was asked for.")
+    why: list[str] = Field(description="A sentence for each difference.")
+    note: str = Field(description="What was done so that it could be asked at all.")
+
+
+class Explanation(Evaluation):
+    """An answer, how it came about, and what other dialects say."""
+
+    symbol: str = Field(description="What the request named.")
+    framework: str = Field(description="The framework and its version; empty for a canonical loss.")
+    steps: list[Step]
+    dialects: list[DialectAnswer]
+
+
+class Explanations(BaseModel):
+    """The explanations for several losses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    results: dict[str, Explanation]
+
+
 class Problem(BaseModel):
     """What was wrong: an RFC 9457 problem document."""
 

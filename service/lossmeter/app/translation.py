@@ -1,0 +1,157 @@
+"""A request in one dialect, as another dialect would be asked for the same thing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from lossmeter.app.account import Account
+from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.declare import CLASS_WEIGHT
+from lossmeter.core.guards import GUARDS, RECODING
+from lossmeter.core.reductions import Reduction
+from lossmeter.dialects import SYMBOLS
+from lossmeter.dialects.symbols import Rule, Symbol, Variant, canonical
+from lossmeter.plan.batch import Batch, Tensors, inputs_of
+from lossmeter.plan.layout import ANY
+from lossmeter.plan.parameters import default_of
+from lossmeter.plan.plan import Candidate, Plan, prepare
+from lossmeter.plan.request import ReductionBody
+from lossmeter.plan.survey import surveyed
+
+
+def others(asked: Candidate) -> Iterator[tuple[Symbol, int]]:
+    """Symbols of other dialects that stand for the same loss, each with its variant's position."""
+    loss, seen = asked.variant.loss, {_manner(asked.symbol)}
+    for symbol in (canonical(loss), *SYMBOLS.values()):
+        for index, variant in enumerate(symbol.variants):
+            # Classes on an axis of their own are other data than one mask of pixels.
+            alike = variant.loss is loss and variant.by_class is asked.variant.by_class
+            if alike and _manner(symbol) not in seen:
+                seen.add(_manner(symbol))
+                yield symbol, index
+
+
+def _manner(symbol: Symbol) -> tuple[str, object]:
+    """One symbol of a framework is enough, unless it aligns weights in several ways."""
+    return symbol.dialect.name, symbol.dialect.align
+
+
+def translated(asked: Candidate, plan: Plan, symbol: Symbol, index: int, given: set[str]) -> Plan:
+    """The same loss with the same parameters, asked of another symbol.
+
+    Args:
+        asked: The loss as it was asked for.
+        plan: Its plan.
+        symbol: The other symbol.
+        index: Which of its variants.
+        given: The keywords that the request set.
+
+    Raises:
+        LossmeterError: The other symbol cannot be asked for it.
+    """
+    variant = symbol.variants[index]
+    carried = _carried(asked, given)
+    params = {
+        keyword: carried[meaning]
+        for keyword, meaning in variant.keywords.items()
+        if isinstance(meaning, str) and meaning in carried
+    }
+    params |= variant.when
+    params |= _by_rule(asked, variant)
+    return prepare(symbol.name, params, _reduction(plan.reduction, symbol))
+
+
+def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
+    """Canonical parameters that the request set, in the values in force."""
+    keywords, force = asked.variant.keywords, {**asked.parameter}
+    settled = any(keywords.get(name) is Rule.SETTLED for name in given)
+    meanings = (keywords.get(name) for name in given)
+    named = {meaning for meaning in meanings if isinstance(meaning, str)}
+    if settled:
+        named |= set(asked.variant.settle(asked.settings)) if asked.variant.settle else set()
+    around = {
+        "temperature": asked.program.temperature,
+        "class_weight": asked.class_weight,
+        "ignore_index": asked.ignore_index,
+    }
+    lists = {name: x.tolist() for name, x in asked.per_output.items()}
+    force = {**force, **around, **lists}
+    return {name: force[name] for name in named if force.get(name) is not None}
+
+
+def _by_rule(asked: Candidate, variant: Variant) -> dict[str, Any]:
+    """Keywords that are rules: the class factors, and an axis that must be named."""
+    params: dict[str, Any] = {}
+    factors = asked.per_class.get("class_factor")
+    rules = {rule: keyword for keyword, rule in variant.keywords.items() if isinstance(rule, Rule)}
+    if factors is not None:
+        weighs = CLASS_WEIGHT.name if CLASS_WEIGHT.name in variant.keywords.values() else None
+        keyword = rules.get(Rule.CLASS_FACTOR) or weighs
+        if keyword is not None:
+            params[keyword] = factors.tolist()
+    axes = asked.rules.get(Rule.SUMMED_AXES)
+    if axes is not None and Rule.SUMMED_AXES in rules:
+        params[rules[Rule.SUMMED_AXES]] = [axes] if isinstance(axes, int) else axes
+    if Rule.CLASS_AXIS in rules and default_of(variant, rules[Rule.CLASS_AXIS]) is ...:
+        params[rules[Rule.CLASS_AXIS]] = -1
+    return params
+
+
+def _reduction(asked: Reduction, symbol: Symbol) -> ReductionBody | None:
+    """The other symbol's own mean for a mean, else the same reduction by its canonical name."""
+    settings: dict[str, Any] = {"axis": list(asked.axis) or None, "by": asked.by}
+    if asked.rule.mean and asked.divisor is None and asked.name not in ("rms", "macro_mean"):
+        words, default = symbol.reduction_words(), symbol.default_reduction
+        own = words[default] if default in words else Reduction(default)
+        name = default if own.name != "none" else "mean"
+        return ReductionBody(name=name, **settings)
+    options = {name: getattr(asked, name) for name in asked.rule.options}
+    return ReductionBody(name=asked.name, **{**settings, **options})
+
+
+def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
+    """The tensors of a request in canonical layout, as another plan takes them."""
+    batch, asked = made.batch, made.candidate
+    inputs = _canonical(batch)
+    if any(ANY in spec.kind.core for spec in asked.variant.loss.inputs):
+        inputs = inputs_of(made.plan, asked, given)  # which axes are summed, each says itself
+    arrays: dict[str, Array] = {**inputs, **batch.shared}
+    arrays |= {
+        name: x
+        for name, x in given.arrays.items()
+        if name in ("sample_weight", "mask", plan.reduction.by)
+    }
+    inner = any(c.program.inner == "mean" for c in plan.candidates)
+    if inner and not asked.program.inner and batch.inputs["predictions"].ndim == 1:
+        # A model has an axis of outputs, if only one; without it the batch would be averaged away.
+        arrays |= {name: np.asarray(arrays[name])[:, None] for name in inputs}
+    if asked.factor is not None and "sample_weight" not in arrays:
+        arrays["sample_weight"] = batch.extras["factor"]
+    return Tensors(_unignored(asked, plan, arrays), laid_out=True)
+
+
+def _canonical(batch: Batch) -> dict[str, Array]:
+    """The inputs in the encoding of the canonical loss."""
+    inputs = dict(surveyed(batch))
+    recoding = [guard for guard in batch.program.guards if guard[0] in RECODING]
+    if recoding:
+        domains = batch.candidate.domains
+        values = {n: x.astype(batch.dtype) for n, x in inputs.items() if not domains[n].integers}
+        with np.errstate(all="ignore"):
+            for name, setting in recoding:
+                values = GUARDS[name](cast(Namespace, np), values, setting)
+        inputs |= values
+    return inputs
+
+
+def _unignored(asked: Candidate, plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Targets left out by their value as a mask, where the other dialect has no such value."""
+    ignored, found = asked.ignore_index, dict(arrays)
+    if ignored is None or any(c.ignore_index == ignored for c in plan.candidates):
+        return found
+    kept = np.asarray(found["targets"]) != ignored
+    if not kept.all():
+        mask = found.get("mask")
+        found["mask"] = kept if mask is None else kept & np.asarray(mask, dtype=bool)
+    return found
