@@ -360,6 +360,8 @@ def _print_explanation(explanation: Explanation) -> None:
         steps.add_row(step.step, Text(step.says))
     wide = Console(width=min(out.width, WIDTH) if out.is_terminal else WIDTH)
     wide.print(steps)
+    for warning in explanation.answer.warnings:
+        wide.print(Text(f"\n{warning}", style="yellow"))
     wide.print()
     dialects = RichTable(box=None, header_style="bold")
     dialects.add_column("asked of", overflow="fold", max_width=NAME_WIDTH)

@@ -1,7 +1,7 @@
 """The way in: plain ASGI before FastAPI, short for what is asked most.
 
 POST /v1/evaluate, /v1/explain and /v1/states:merge are answered here; FastAPI documents them and
-serves everything else. Measured: a FastAPI route costs a small request more than its whole evaluation.
+serves everything else. Measured: a FastAPI route costs a small request more than its evaluation.
 """
 
 import asyncio
