@@ -9,6 +9,7 @@ from lossmeter.dialects.symbols import Symbol
 from lossmeter.errors import OutOfDomain
 from lossmeter.plan.batch import Batch
 from lossmeter.plan.encodings import hint, names_of
+from lossmeter.plan.plan import Candidate
 
 SUM_TOLERANCE = 1e-3
 # One number between 0 and 1 may well be a logit.
@@ -28,12 +29,14 @@ class Admission:
         # Whether all predictions so far could be probabilities, where logits are taken.
         self._unlike: bool = False
         self._alike: int = 0
-        self._said = ""
+        self._asked: tuple[Candidate, bool] | None = None
 
     def warnings(self) -> tuple[str, ...]:
         """What looks wrong in what was let in."""
-        alike = not self._unlike and self._alike >= FEWEST
-        return (*self._off, *((self._said,) if alike else ()))
+        if self._unlike or self._alike < FEWEST or self._asked is None:
+            return tuple(self._off)
+        candidate, logarithms = self._asked
+        return (*self._off, names_of(candidate, logarithms=logarithms))
 
     def admit(self, batch: Batch, operands: dict[str, Array]) -> Array | None:
         """Check the kept entries of a block, class indices made integers.
@@ -88,7 +91,7 @@ class Admission:
             self._unlike = True
             return
         self._alike += x.size
-        self._said = names_of(batch.candidate, logarithms=logarithms)
+        self._asked = batch.candidate, logarithms
 
 
 def _like_probabilities(x: Array, *, by_class: bool) -> bool:
