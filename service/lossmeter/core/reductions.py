@@ -4,17 +4,15 @@
 """
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate
 from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 
-from lossmeter.core.exact import UNIT_BITS, ZERO, ExactSum, Floats, divide, exact_sum
+from lossmeter.core.exact import UNIT_BITS, ZERO, ExactSum, divide, exact_sum
 from lossmeter.core.parts import (
     Exponentials,
     Extreme,
@@ -28,7 +26,8 @@ from lossmeter.core.parts import (
     Reciprocals,
     Values,
 )
-from lossmeter.errors import EmptyReduction, NotMergeable, OutOfDomain
+from lossmeter.core.quantiles import quantile_of, quantile_within, worst_share
+from lossmeter.errors import EmptyReduction, NotMergeable
 
 Parts = Mapping[str, Part]
 P = TypeVar("P", bound=Part)
@@ -295,92 +294,20 @@ def _extreme(kind: type[Least] | type[Greatest]) -> Finish:
 def _quantile(parts: Parts, reduction: Reduction) -> Outcome:
     exact = parts.get(Values.key)
     if isinstance(exact, Values):
-        losses, weights = _sorted(exact)
-        return Outcome(_weighted_quantile(losses, _accumulated(weights), reduction.q))
-    histogram = _part(parts, Histogram)
-    if histogram.nan:
-        return Outcome(math.nan, relative_error=Histogram.RELATIVE_ERROR)
-    numbers = sorted(histogram.bins)
-    if any(histogram.bins[n] < 0 for n in numbers):
-        raise _unweighable()
-    value = _weighted_quantile(
-        np.asarray([Histogram.middle(n) for n in numbers]),
-        list(accumulate(histogram.bins[n] for n in numbers)),
-        reduction.q,
-    )
-    return Outcome(value, relative_error=Histogram.RELATIVE_ERROR)
-
-
-def _sorted(values: Values) -> tuple[Floats, Floats]:
-    losses = np.concatenate([np.zeros(0), *values.losses])
-    weights = np.concatenate([np.zeros(0), *values.weights])
-    order = np.argsort(losses, kind="stable")
-    return losses[order], weights[order]
-
-
-def _unweighable() -> OutOfDomain:
-    return OutOfDomain(
-        "a quantile needs weights that are finite and not negative", field="inputs.sample_weight"
-    )
-
-
-def _accumulated(weights: Floats) -> Sequence[int]:
-    """Running sums of the weights, exact, as integers on one grid."""
-    if weights.size and not (weights.min() >= 0.0 and np.isfinite(weights).all()):
-        raise _unweighable()
-    small = not weights.size or weights.max() < 2.0**62 / weights.size
-    if small and np.array_equal(weights, np.floor(weights)):
-        return np.cumsum(weights.astype(np.int64))  # type: ignore[return-value]  # indexes alike
-    mantissa, exponent = np.frexp(weights)
-    whole = np.ldexp(mantissa, 53).astype(np.int64)
-    shifts = exponent - exponent.min()
-    return list(accumulate(m << e for m, e in zip(whole.tolist(), shifts.tolist(), strict=True)))
-
-
-def _weighted_quantile(losses: Floats, reached: Sequence[int], q: float) -> float:
-    """The averaged inverted CDF: where the CDF meets q exactly, the mean of the two neighbours."""
-    total = int(reached[-1]) if len(reached) else 0
-    if not total:
+        value, error = quantile_of(exact, reduction.q), 0.0
+    else:
+        histogram, error = _part(parts, Histogram), Histogram.RELATIVE_ERROR
+        value = quantile_within(histogram, reduction.q)
+    if value is None:
         raise _nothing()
-    if math.isnan(losses[-1]):
-        return math.nan
-    # q as it is written, 9/10, not as float64 holds it.
-    target = Fraction(repr(q)) * total
-    whole = int(target)
-    if target == total:
-        return float(losses[bisect_left(reached, total)])
-    after = bisect_right(reached, whole)
-    if not target or target != whole:
-        return float(losses[after])
-    low, high = float(losses[bisect_left(reached, whole)]), float(losses[after])
-    return low if low == high else low + (high - low) / 2
+    return Outcome(value, relative_error=error)
 
 
 def _cvar(parts: Parts, reduction: Reduction) -> Outcome:
-    losses, weights = _sorted(_part(parts, Values))
-    losses, weights = losses[::-1], weights[::-1]
-    reached = _accumulated(weights)
-    total = int(reached[-1]) if len(reached) else 0
-    if not total:
+    worst = worst_share(_part(parts, Values), reduction.alpha)
+    if worst is None:
         raise _nothing()
-    # A power of two off every weight changes no share, and no product overflows.
-    size = int(np.frexp(weights.max())[1])
-    weights = np.ldexp(weights, -size)
-    if math.isnan(losses[0]):
-        return Outcome(math.nan)
-    mass = Fraction(repr(reduction.alpha)) * total
-    whole = bisect_right(reached, int(mass))
-    left = mass - (int(reached[whole - 1]) if whole else 0)
-    # The grid of the integers against the weights themselves: Σw is both.
-    scale = Fraction(exact_sum(weights).units, total)
-    worst = exact_sum(weights[:whole] * losses[:whole])
-    if left:
-        part = ExactSum.of_float(float(losses[whole]))
-        units = round(part.units * left * scale / (1 << UNIT_BITS))
-        worst += ExactSum(units, part.nan, part.positive_infinity, part.negative_infinity)
-    below = ExactSum(round(mass * scale))
-    units = below.units << size if size >= 0 else below.units >> -size
-    return Outcome(worst / below, float(ExactSum(units)))
+    return Outcome(*worst)
 
 
 def _macro_mean(parts: Parts, reduction: Reduction) -> Outcome:
