@@ -41,10 +41,9 @@ def descriptor(name: str) -> Descriptor:
         "params": _schema(symbol, 0),
         "source": loss.source,
         "symbols": [
-            _symbol(other, index)
+            _symbol(other, next(i for i, v in enumerate(other.variants) if v.loss is loss))
             for other in SYMBOLS.values()
-            for index, variant in enumerate(other.variants)
-            if variant.loss is loss
+            if any(variant.loss is loss for variant in other.variants)
         ],
         "examples": [_example(loss, number) for number in range(len(loss.examples))],
     }

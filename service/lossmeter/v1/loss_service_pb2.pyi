@@ -1039,7 +1039,7 @@ class LossDescriptor(_message.Message):
     notes: _builtins.str
     """What there is to say besides."""
     output: _builtins.str
-    """elementwise, or per_sample where an axis is used up."""
+    """elementwise; per_sample where an axis is used up; batch where the batch defines the values."""
     default_reduction: _builtins.str
     """Its reduction if a request names none."""
     source: _builtins.str
