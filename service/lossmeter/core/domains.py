@@ -107,7 +107,9 @@ class Domain:
         if x.dtype.kind == "f":
             x = np.where(np.isnan(x), 0.0, x)
             if not np.array_equal(np.floor(x), x) or not np.isfinite(x).all():
-                raise OutOfDomain(f"{field_name} must be whole numbers: {self.words}", field=where)
+                raise OutOfDomain(
+                    f"{field_name} must be whole numbers in [0, {classes})", field=where
+                )
         if x.size and not (x.min() >= 0 and x.max() < classes):
             raise OutOfDomain(f"{field_name} must be in [0, {classes})", field=where)
         return x.astype(np.int64, copy=False)

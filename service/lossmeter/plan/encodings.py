@@ -7,8 +7,9 @@ import numpy as np
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import REGISTRY, Loss
 from lossmeter.core.domains import Domain
-from lossmeter.dialects.symbols import SYMBOLS, Symbol
-from lossmeter.plan.plan import Candidate
+from lossmeter.dialects.symbols import SYMBOLS, Symbol, Variant
+from lossmeter.plan.parameters import default_of
+from lossmeter.plan.plan import Candidate, same
 
 # Losses that are the same of other encodings; what each takes is what it declares.
 FAMILIES = (
@@ -25,6 +26,7 @@ FAMILIES = (
     ("kl_divergence", "kl_divergence_log_input"),
     ("categorical_hinge", "crammer_singer_hinge"),
 )
+EITHER = {"distribution_or_log": "distribution"}
 WORDS: Mapping[str, str] = {
     "class_index": "class indices",
     "distribution": "distributions",
@@ -95,7 +97,9 @@ def _other(loss: Loss, name: str, seen: str) -> Loss | None:
 
 
 def _domains(loss: Loss) -> dict[str, str]:
-    return {spec.name: spec.kind.domain.name for spec in loss.inputs}
+    """The encoding of each input, either of two counting as the one it is without parameters."""
+    names = {spec.name: spec.kind.domain.name for spec in loss.inputs}
+    return {name: EITHER.get(domain, domain) for name, domain in names.items()}
 
 
 def _called(symbol: Symbol, loss: Loss) -> str:
@@ -103,6 +107,11 @@ def _called(symbol: Symbol, loss: Loss) -> str:
     module = symbol.name.rpartition(".")[0]
     for name, other in SYMBOLS.items():
         if other.dialect.name == symbol.dialect.name and name.startswith(f"{module}."):
-            if any(v.loss is loss and not v.when for v in other.variants):
+            if any(v.loss is loss and _by_default(v) for v in other.variants):
                 return name
     return loss.name
+
+
+def _by_default(variant: Variant) -> bool:
+    """Whether no keyword must be set for a symbol to stand for this loss."""
+    return all(same(default_of(variant, name), value) for name, value in variant.when.items())
