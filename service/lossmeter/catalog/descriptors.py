@@ -70,6 +70,7 @@ def _symbol(symbol: Symbol, index: int) -> Descriptor:
         "framework": symbol.dialect.name,
         "version": symbol.dialect.version,
         "default_reduction": symbol.default_reduction,
+        "reductions": list(symbol.reduction_words()),
         "params": _schema(symbol, index),
     }
 

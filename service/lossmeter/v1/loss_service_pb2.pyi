@@ -988,6 +988,7 @@ class LossDescriptor(_message.Message):
         VERSION_FIELD_NUMBER: _builtins.int
         DEFAULT_REDUCTION_FIELD_NUMBER: _builtins.int
         PARAMS_FIELD_NUMBER: _builtins.int
+        REDUCTIONS_FIELD_NUMBER: _builtins.int
         symbol: _builtins.str
         """The name, as a request gives it."""
         framework: _builtins.str
@@ -1000,6 +1001,10 @@ class LossDescriptor(_message.Message):
         def params(self) -> _struct_pb2.Struct:
             """Its parameters, as JSON Schema."""
 
+        @_builtins.property
+        def reductions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The framework's own words for reductions; canonical ones are taken besides."""
+
         def __init__(
             self,
             *,
@@ -1008,10 +1013,11 @@ class LossDescriptor(_message.Message):
             version: _builtins.str = ...,
             default_reduction: _builtins.str = ...,
             params: _struct_pb2.Struct | None = ...,
+            reductions: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["params", b"params"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["default_reduction", b"default_reduction", "framework", b"framework", "params", b"params", "symbol", b"symbol", "version", b"version"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["default_reduction", b"default_reduction", "framework", b"framework", "params", b"params", "reductions", b"reductions", "symbol", b"symbol", "version", b"version"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
