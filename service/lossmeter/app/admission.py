@@ -12,6 +12,10 @@ from lossmeter.plan.encodings import hint, names_of
 from lossmeter.plan.plan import Candidate
 
 SUM_TOLERANCE = 1e-3
+FLAT = (
+    "predictions have one axis, and {} averages the last one: all samples have one loss value; "
+    "give (N, 1) for one each"
+)
 # One number between 0 and 1 may well be a logit.
 FEWEST = 2
 
@@ -48,6 +52,8 @@ class Admission:
             OutOfDomain: A value outside its domain.
         """
         unknown = None
+        if batch.flat:
+            self._off[FLAT.format(self._symbol.dialect.name)] = None
         for spec in batch.candidate.variant.loss.inputs:
             domain = batch.candidate.domains[spec.name]
             if spec.name not in operands:
@@ -66,6 +72,7 @@ class Admission:
             if domain.index:
                 return domain.check_index(x, spec.name, batch.classes)
             if not (checked or domain.integers):
+                self._notice_logits(batch, spec, domain, x)
                 return x
             domain.check(x, spec.name)
         except OutOfDomain as error:
@@ -76,6 +83,12 @@ class Admission:
         if domain.sums_to_one and x.ndim > 1:
             self._notice_sums(spec.name, x)
         return x.astype(np.int64) if domain.integers else x
+
+    def _notice_logits(self, batch: Batch, spec: InputSpec, domain: Domain, x: Array) -> None:
+        """Whether predictions that should be probabilities are none, where nothing refuses them."""
+        shares = domain.name in ("probability", "distribution")
+        if spec.name == "predictions" and shares and not domain.interval.holds(x):
+            self._off[f"predictions lie outside [0, 1]{hint(batch.candidate, spec.name, x)}"] = None
 
     def _notice_sums(self, name: str, x: Array) -> None:
         off = np.abs(x.sum(axis=-1) - 1.0)

@@ -93,6 +93,8 @@ KERAS = Dialect(
             "sum": Reduction("sum"),
             "mean": Reduction("mean"),
             "sum_over_batch_size": Reduction("mean"),
+            # What Keras 2 called it.
+            "auto": Reduction("mean"),
             "mean_with_sample_weight": Reduction("weighted_mean", own_weights=True),
             # The objective of Keras 0.3 to 2.2 is 0/0 of nothing.
             "keras2": Reduction("keras2", nothing=math.nan),

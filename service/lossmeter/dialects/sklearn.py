@@ -194,6 +194,20 @@ def one_output(arrays: Arrays, _: Settings) -> Arrays:
     return arrays
 
 
+def three_classes(arrays: Arrays, _: Settings) -> Arrays:
+    """Scores of three classes or more; of two there is one score a sample.
+
+    Raises:
+        ShapeMismatch: There are two.
+    """
+    if arrays["predictions"].shape[-1] < MANY:
+        raise ShapeMismatch(
+            "predictions need one score a sample where there are two classes",
+            field="inputs.predictions",
+        )
+    return arrays
+
+
 COLUMNS = Survey(as_columns, WHY, settled_by="labels")
 LARGER = Survey(larger_is_one, WHY, settled_by="labels")
 POSITIVE = Survey(named_is_one, WHY)

@@ -34,6 +34,7 @@ TORCH = Dialect(
             "none": Reduction("none"),
             "sum": Reduction("sum"),
             "mean": Reduction("mean", own_divisor=True),
+            "elementwise_mean": Reduction("mean", own_divisor=True),
         }
     ),
     empty=math.nan,

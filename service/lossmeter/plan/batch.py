@@ -31,6 +31,11 @@ MOST_GROUPS = 2**24
 NUMERIC, WHOLE = "biuf", "biu"
 SHARED = ("sample_weight", "mask")
 MOST_AXES = 2
+# What frameworks call the inputs.
+SPELLINGS = {
+    **dict.fromkeys(("y_pred", "y_score", "y_proba", "input", "output", "logits"), "predictions"),
+    **dict.fromkeys(("y_true", "target", "labels", "label"), "targets"),
+}
 # What the frameworks call their parameters of a number a class.
 CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
 
@@ -99,6 +104,7 @@ class Batch:
         classes: Number of classes, where the loss has a class axis.
         weight_entries: Number of weights before they were broadcast.
         whole: Why the values depend on all rows at once, if they do.
+        flat: Whether the only axis is averaged, so that all samples have one value.
     """
 
     candidate: Candidate
@@ -116,6 +122,7 @@ class Batch:
     classes: int
     weight_entries: int
     whole: str | None
+    flat: bool = False
 
     @property
     def rows(self) -> int:
@@ -177,6 +184,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     if candidate.parameter.get("blank", 0) >= classes:
         raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
     along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
+    flat = bool(program.inner) and not layout.shape and not tensors.laid_out
     reasons = {
         "a weight or mask lies along another axis than the samples": not along_rows,
         "a parameter has a number for each sample": _by_row(candidate, len(shape), arrays),
@@ -198,6 +206,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         classes=classes,
         weight_entries=prod(np.broadcast_shapes(*own)) if own else prod(shape),
         whole=layout.whole or counted or next((why for why, true in reasons.items() if true), None),
+        flat=flat,
     )
 
 
@@ -250,7 +259,11 @@ def _check_names(plan: Plan, candidate: Candidate, given: Mapping[str, str]) -> 
     wanted = [*(name for name in specs if name not in variant.lacks), *([by] if by else [])]
     for name in wanted:
         if name not in given:
-            raise MissingInput(f"{plan.symbol.name} needs the input {name}", field=f"inputs.{name}")
+            meant = next((other for other in given if SPELLINGS.get(other) == name), None)
+            hint = f", here given as {meant}" if meant else ""
+            raise MissingInput(
+                f"{plan.symbol.name} needs the input {name}{hint}", field=f"inputs.{name}"
+            )
     takes = [*specs, *variant.beside]
     for name, written in given.items():
         if name not in (*takes, *wanted, *SHARED):

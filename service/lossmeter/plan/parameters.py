@@ -107,9 +107,19 @@ def read_params(
         found = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(found["loc"][0])
         if found["type"] == "extra_forbidden":
-            known = ", ".join(symbol.variants[index].keywords) or "none"
             raise ParameterInvalid(
-                f"{symbol.name} has no such parameter; it has: {known}", field=f"{field}.{name}"
+                f"{symbol.name} has no such parameter; {_known(symbol, index, name)}",
+                field=f"{field}.{name}",
             ) from None
         raise ParameterInvalid(found["msg"], field=f"{field}.{name}") from None
     return {keyword: getattr(read, keyword) for keyword in symbol.variants[index].keywords}
+
+
+def _known(symbol: Symbol, index: int, name: str) -> str:
+    """Where something belongs that frameworks call a parameter, or which ones there are."""
+    if name in ("reduction", "reduce", "size_average"):
+        return "reduction is a field of the request, beside params"
+    if name in ("sample_weight", "weights", "mask"):
+        return f"{'mask' if name == 'mask' else 'sample_weight'} is an input, beside targets"
+    known = ", ".join(symbol.variants[index].keywords)
+    return f"it has {known}" if known else "it has no parameters"

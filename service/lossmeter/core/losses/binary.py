@@ -50,9 +50,10 @@ def binary_cross_entropy(
     # Each side is smoothed apart, as 1 − y of a smoothed y near 1 would cancel.
     positive = smooth(xp, targets, label_smoothing, 2)
     negative = smooth(xp, 1.0 - targets, label_smoothing, 2)
-    log_p, log_q = xp.log(predictions), xp.log1p(-predictions)
     if log_add:
         log_p, log_q = xp.log(predictions + log_add), xp.log(1.0 - predictions + log_add)
+        return -(positive * log_p + negative * log_q)
+    log_p, log_q = xp.log(predictions), xp.log1p(-predictions)
     if log_clamp is not None:
         log_p, log_q = xp.maximum(log_p, log_clamp), xp.maximum(log_q, log_clamp)
     return -(xlogy(xp, positive, log_p) + xlogy(xp, negative, log_q))
