@@ -92,9 +92,10 @@ def ctc(
     same = targets[:, 1:] == targets[:, :-1]
     # Nothing follows the last label, so it repeats nothing.
     repeats = xp.concat([same, targets[:, -1:] != targets[:, -1:]], axis=1)
-    # A label that repeats the one before it has a blank between, or the two are merged.
-    to_label, to_blank = xp.where(repeats, never, 0.0), xp.where(repeats, 0.0, never)
     ends = _before(xp, predictions, targets, never)
+    # A label that repeats the one before it has a blank between, or the two are merged.
+    free = xp.zeros_like(ends.label)
+    to_label, to_blank = xp.where(repeats, never, free), xp.where(repeats, free, never)
     for step in range(predictions.shape[1]):
         scores = predictions[:, step, :]
         of_blank, of_labels = scores[:, blank][:, None], xp.take_along_axis(scores, targets, axis=1)
