@@ -16,6 +16,7 @@ JORGENSEN_1987 = (
     "Jørgensen (1987), J. R. Stat. Soc. B 49(2); doi:10.1111/j.2517-6161.1987.tb01685.x"
 )
 NORMAL, POISSON, GAMMA = 0.0, 1.0, 2.0
+NEAR = 0.5
 
 
 @loss(
@@ -57,9 +58,15 @@ def tweedie_deviance(
         return poisson_deviance(xp, predictions, targets)
     if power == GAMMA:
         return gamma_deviance(xp, predictions, targets)
-    above = xp.pow(xp.maximum(targets, 0.0), 2.0 - power) / ((1.0 - power) * (2.0 - power))
-    mixed = targets * xp.pow(predictions, 1.0 - power) / (1.0 - power)
-    return 2.0 * (above - mixed + xp.pow(predictions, 2.0 - power) / (2.0 - power))
+    a, b = 1.0 - power, 2.0 - power
+    of_mean = xp.pow(predictions, b)
+    above = xp.pow(xp.maximum(targets, 0.0), b) / (a * b)
+    far = above - targets * xp.pow(predictions, a) / a + of_mean / b
+    # Near the mean these terms cancel: ((y/p)^b - 1 - b(y/p - 1)) p^b / (ab) has less to lose.
+    excess = (targets - predictions) / predictions
+    grown = xp.expm1(b * xp.log1p(xp.clip(excess, -NEAR, NEAR)))
+    near = (grown - b * excess) * (of_mean / (a * b))
+    return 2.0 * xp.where(xp.abs(excess) < NEAR, near, far)
 
 
 @loss(
