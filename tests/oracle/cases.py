@@ -8,6 +8,7 @@ import numpy as np
 
 import lossmeter.core.losses  # noqa: F401 fills the registry
 from lossmeter.core.declare import (
+    AXIS,
     CLASS_WEIGHT,
     IGNORE_INDEX,
     REGISTRY,
@@ -26,6 +27,8 @@ Params: TypeAlias = Mapping[str, object]
 Row: TypeAlias = tuple[object, ...]
 
 LOSSES = [*REGISTRY.values()]
+# What the plan does around a kernel.
+AROUND = (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT, AXIS)
 CLASSES = 3
 FACTOR = [0.5, 1.0, 2.0]
 
@@ -33,7 +36,7 @@ PARAMS: dict[str, list[Params]] = {
     "mean_absolute_percentage_error": [{}, {"scale": 100.0, "epsilon": 1e-7}],
     "huber": [{}, {"delta": 0.3}, {"delta": 100.0}],
     "smooth_l1": [{}, {"beta": 0.0}, {"beta": 0.3}, {"beta": 100.0}],
-    "log_cosh": [{}, {"ln2": 0.6931471824645996}],
+    "log_cosh": [{}, {"ln2": 0.6931471824645996}, {"naive": True}],
     "pinball": [{}, {"quantile": 0.0}, {"quantile": 0.9}, {"quantile": 1.0}],
     "poisson_nll": [
         {},
@@ -47,6 +50,8 @@ PARAMS: dict[str, list[Params]] = {
         {"label_smoothing": 0.1},
         {"label_smoothing": 1.0},
         {"log_clamp": -100.0},
+        {"log_add": 1e-7},
+        {"log_add": 0.01, "label_smoothing": 0.1},
     ],
     "binary_cross_entropy_with_logits": [
         {},
@@ -74,13 +79,21 @@ PARAMS: dict[str, list[Params]] = {
         {"margin": 0.5, "p": 1.0, "swap": True},
         {"margin": 0.0, "p": 3.0},
         {"epsilon": 1e-6},
+        {"power_add": 1e-6},
+        {"power_add": 1.0, "p": 3.0, "swap": True},
+        {"signed_powers": True},
+        {"signed_powers": True, "p": 3.0, "power_add": 1e-6},
     ],
+    "soft_margin": [{}, {"naive": True}],
     "multilabel_soft_margin": [{}, {"output_weight": FACTOR}],
     "binary_focal_cross_entropy": [
         {},
         {"gamma": 0.0},
         {"gamma": 0.5, "alpha": 0.25},
         {"label_smoothing": 0.1, "alpha": 1.0},
+        # A bound that is a float32, and its complement too.
+        {"log_clip": 2.0**-23},
+        {"log_clip": 0.25, "gamma": 0.5, "label_smoothing": 0.1},
     ],
     "sigmoid_focal": [
         {},
@@ -90,7 +103,13 @@ PARAMS: dict[str, list[Params]] = {
     ],
     "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
     "safe_softmax_cross_entropy": [{}, {"label_smoothing": 0.1}],
-    "linear_cross_entropy": [{}, {"label_smoothing": 0.1}],
+    "negative_log_likelihood": [{}, {"class_factor": [0.3, 1.0, 2.0]}],
+    "linear_cross_entropy": [
+        {},
+        {"label_smoothing": 0.1},
+        {"class_factor": FACTOR},
+        {"label_smoothing": 0.1, "class_factor": [0.3, 0.0, 2.0]},
+    ],
     "categorical_focal_cross_entropy": [
         {},
         {"gamma": 0.0, "alpha": FACTOR},
@@ -98,11 +117,13 @@ PARAMS: dict[str, list[Params]] = {
     ],
     "poly_cross_entropy": [{}, {"epsilon": -0.5, "label_smoothing": 0.1}],
     "generalized_cross_entropy": [{}, {"q": 0.01}, {"q": 0.7}],
+    "crammer_singer_hinge": [{}, {"squared": True}],
     "multi_margin": [{}, {"p": 2}, {"margin": 0.1}],
     "fenchel_young": [{}, {"max_fun": "max"}, {"max_fun": "sparsemax"}],
     "kl_divergence_log_input": [{}, {"log_target": True}],
     "symmetric_mean_absolute_percentage_error": [{}, {"epsilon": 1e-6}],
     "weighted_mean_absolute_percentage_error": [{}, {"epsilon": 1e-6}],
+    "mean_pairwise_squared_error": [{}, {"elements": 6}, {"elements": 100}],
     "tweedie_deviance": [{"power": q} for q in (-1.0, 0.0, 1.0, 1.5, 2.0, 3.0)],
     "half_tweedie_nll_log": [{}, *({"power": q} for q in (0.0, 0.5, 1.0, 2.0, 3.0))],
     "cosine_similarity_loss": [{}, {"epsilon": 1e-6}, {"sign": 1.0}],
@@ -118,26 +139,39 @@ PARAMS: dict[str, list[Params]] = {
     ],
     "circle": [{}, {"gamma": 2.0, "margin": 0.25}, {"remove_diagonal": False}],
     "ntxent": [{}, {"temperature": 1.0}],
-    "dice": [{}, {"smooth": 1.0}, {"epsilon": 0.0, "axis": [1]}, {"axis": [2, -2]}],
-    "tversky": [
+    "dice": [{}, {"smooth": 1.0}, {"epsilon": 0.0}],
+    "tversky": [{}, {"alpha": 0.3, "beta": 0.7, "smooth": 1.0}, {"epsilon": 0.0}],
+    "generalized_dice": [
         {},
-        {"alpha": 0.3, "beta": 0.7, "smooth": 1.0},
-        {"epsilon": 0.0, "axis": [1]},
-        {"axis": [2, -2]},
+        {"smooth": 0.0},
+        {"drops_first": True},
+        {"drops_first": True, "smooth": 0.0},
     ],
-    "generalized_dice": [{}, {"smooth": 0.0}],
     "generalized_box_iou": [{}, {"epsilon": 0.0}],
     "distance_box_iou": [{}, {"epsilon": 0.0}],
-    "complete_box_iou": [{}, {"epsilon": 0.0}],
-    "ctc": [{}, {"blank": 2}, {"zero_infinity": True}],
+    "complete_box_iou": [
+        {},
+        {"epsilon": 0.0},
+        {"aspect_epsilon": 1e-3},
+        {"epsilon": 0.0, "aspect_epsilon": 1e-7},
+    ],
+    "ctc": [
+        {},
+        {"blank": 2},
+        {"zero_infinity": True},
+        {"log_zero": -1e5},
+        {"log_zero": -30.0, "blank": 2},
+        {"log_elsewhere": -706.8936235},
+        {"log_elsewhere": -3.0, "blank": 2},
+    ],
 }
 
 EVEN = [-1.3862943611198906] * 4
 SURE = [-0.001, -7.0, -8.0, -9.0]
 SPIKE = [-1e3, 0.0, -1e3, -1e3]
-MASK = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
-GUESS = [[0.999, 1e-8, 0.0], [0.5, 1.0, 0.25]]
-NOTHING = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+MASK = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0]
+GUESS = [0.999, 1e-8, 0.0, 0.5, 1.0, 0.25]
+NOTHING = [0.0] * 6
 FEATURES = [[1.0, 0.0], [1e3, -1e3], [1e-8, 3.0]]
 MATRIX = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5]]
 UNITS = [[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0], [1.0, 0.0], [0.0, -1.0]]
@@ -173,8 +207,10 @@ HARD: dict[str, list[Row]] = {
     "ctc": [
         (steps, labels, heard, said)
         for steps in ([EVEN] * 4, [SURE] * 4, [SPIKE, EVEN, SPIKE, SURE])
-        for labels in ([1, 1], [1, 3], [3, 1])
+        for labels in ([1, 1], [1, 3], [3, 1], [1, 0])
         for heard, said in ((4, 2), (3, 2), (2, 2), (4, 1), (1, 0), (0, 0), (0, 1))
+        # No label is the blank, but what pads the row may be.
+        if 0 not in labels[:said]
     ],
 }
 
@@ -192,7 +228,7 @@ def words(loss: Loss, params: Params) -> str:
 
 def kernel_params(loss: Loss) -> list[Param]:
     """The parameters that the kernel itself takes."""
-    return [p for p in loss.params if p not in (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT)]
+    return [p for p in loss.params if p not in AROUND]
 
 
 def domain_of(spec: InputSpec, loss: Loss, params: Params) -> Domain:

@@ -87,7 +87,7 @@ def _list(entries: st.SearchStrategy[T], size: int) -> st.SearchStrategy[list[T]
 
 
 def _images(dtype: DType, size: int) -> st.SearchStrategy[Row]:
-    image = _list(_list(_numbers(0.0, 1.0, dtype), size), 2)
+    image = _list(_numbers(0.0, 1.0, dtype), 2 * size)
     return st.tuples(image, image)
 
 

@@ -7,7 +7,7 @@ have where terms of that size cancel.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -19,8 +19,23 @@ mp.dps = 50
 Vector: TypeAlias = list[mpf]
 Result: TypeAlias = tuple[mpf, mpf]
 Matrix: TypeAlias = list[Vector]
-Formula: TypeAlias = Callable[..., mpf | Result | list[mpf] | list[Result]]
+Formula: TypeAlias = Callable[..., "mpf | Result | Naive | list[mpf] | list[Result]"]
 F = TypeVar("F", bound=Formula)
+
+
+@dataclass(frozen=True, slots=True)
+class Naive:
+    """A value by way of a number that a framework lets overflow.
+
+    Attributes:
+        value: The value, infinite where that number is.
+        size: The size of its terms.
+        through: That number.
+    """
+
+    value: mpf
+    size: mpf
+    through: mpf
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +62,20 @@ class Oracle:
         return _off(actual, result, dtype)
 
 
-def _off(actual: float | list[float], result: mpf | Result, dtype: type[np.floating]) -> float:
+def _off(
+    actual: float | list[float], result: mpf | Result | Naive, dtype: type[np.floating]
+) -> float:
     if isinstance(actual, list):
         assert isinstance(result, list)
         return max((_off(*pair, dtype) for pair in zip(actual, result, strict=True)), default=0)
+    if isinstance(result, Naive):
+        result = (mp.inf if result.through >= _top(dtype) else result.value, result.size)
     value, size = result if isinstance(result, tuple) else (result, abs(result))
     if mp.isnan(value) or np.isnan(actual):
         # Of terms that overflow nothing is left to compare.
         lost = mp.isnan(value) and np.isnan(actual)
         return 0.0 if lost or _overflows(result, dtype) else float("inf")
-    info = np.finfo(dtype)
-    top = mp.ldexp(1, int(info.maxexp))
+    info, top = np.finfo(dtype), _top(dtype)
     # Infinity stands where the next float would, so that a value may round to it.
     near, far = (max(-top, min(top, mp.mpf(x))) for x in (actual, value))
     exponent = max(mp.frexp(min(size, top))[1] - 1, int(info.minexp))
@@ -65,7 +83,12 @@ def _off(actual: float | list[float], result: mpf | Result, dtype: type[np.float
 
 
 def _overflows(result: object, dtype: type[np.floating]) -> bool:
-    return isinstance(result, tuple) and result[1] >= mp.ldexp(1, int(np.finfo(dtype).maxexp))
+    return isinstance(result, tuple) and result[1] >= _top(dtype)
+
+
+def _top(dtype: type[np.floating]) -> mpf:
+    """Where the next float after the greatest would be."""
+    return mp.ldexp(1, int(np.finfo(dtype).maxexp))
 
 
 def exact(x: object) -> object:
@@ -170,10 +193,13 @@ def smooth_l1(p: mpf, y: mpf, *, beta: mpf = 1) -> mpf:
 
 
 @oracle(ulp=10)
-def log_cosh(p: mpf, y: mpf, *, ln2: mpf | None = None) -> Result:
+def log_cosh(p: mpf, y: mpf, *, ln2: mpf | None = None, naive: bool = False) -> Result | Naive:
     error = abs(p - y)
     # cosh² = 1 + sinh², as 50 digits of cosh e hold nothing of an e below 1e-25.
     value = mp.log1p(mp.sinh(error) ** 2) / 2
+    if naive:
+        # Near 0 the cosh is rounded to 1.
+        return Naive(value, value + 1, 2 * mp.cosh(error))
     if ln2 is None:
         return value, value
     return cancelling([error, mp.log1p(mp.exp(-2 * error)), -ln2])
@@ -205,11 +231,19 @@ def gaussian_nll(p: mpf, y: mpf, variance: mpf, *, full: bool = False, epsilon: 
 
 @oracle(ulp=8)
 def binary_cross_entropy(
-    p: mpf, y: mpf, *, label_smoothing: mpf = 0, log_clamp: mpf = -mp.inf
-) -> mpf:
+    p: mpf,
+    y: mpf,
+    *,
+    label_smoothing: mpf = 0,
+    log_clamp: mpf = -mp.inf,
+    log_add: mpf = 0,
+) -> Result:
     y1, y0 = smoothed([y, 1 - y], label_smoothing)
+    if log_add:
+        # The arguments themselves are rounded.
+        return cancelling([-y1 * mp.log(p + log_add), -y0 * mp.log(1 - p + log_add)], y1 + y0)
     ln_p, ln_q = max(ln(p), log_clamp), max(mp.log1p(-p), log_clamp)
-    return -times_ln(y1, ln_p) - times_ln(y0, ln_q)
+    return cancelling([-times_ln(y1, ln_p), -times_ln(y0, ln_q)])
 
 
 @oracle(ulp=8)
@@ -282,15 +316,22 @@ def triplet_margin(
     p: mpf = 2,
     epsilon: mpf = 0,
     swap: bool = False,
+    power_add: mpf = 0,
+    signed_powers: bool = False,
 ) -> Result:
-    def distance(a: Vector, b: Vector) -> mpf:
-        powers = (abs(u - v + epsilon) ** p for u, v in zip(a, b, strict=True))
-        return mp.fsum(powers) ** (1 / mp.mpf(p))
+    def distance(a: Vector, b: Vector) -> Result:
+        apart = [u - v + epsilon for u, v in zip(a, b, strict=True)]
+        powers = [(x if signed_powers else abs(x)) ** p for x in apart]
+        total, size = cancelling([*powers, mp.mpf(power_add)])
+        if total < 0:
+            return mp.nan, mp.one
+        root = total ** (1 / mp.mpf(p))
+        return root, ratio(root * size, total) if total else mp.zero
 
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = min(far, distance(positive, negative))
-    return max(margin + near - far, mp.zero), margin + near + far
+    return max(margin + near[0] - far[0], mp.zero), margin + near[1] + far[1]
 
 
 @oracle(ulp=2)
@@ -304,8 +345,11 @@ def perceptron(x: mpf, y: mpf) -> mpf:
 
 
 @oracle(ulp=4)
-def soft_margin(x: mpf, y: mpf) -> mpf:
-    return mp.log1p(mp.exp((1 - 2 * y) * x))
+def soft_margin(x: mpf, y: mpf, *, naive: bool = False) -> mpf | Naive:
+    power = mp.exp((1 - 2 * y) * x)
+    value = mp.log1p(power)
+    # 1 + e^x is rounded, and e^x may be infinite.
+    return Naive(value, value + 1, power) if naive else value
 
 
 @oracle(ulp=4)
@@ -338,13 +382,19 @@ def focal(shares: Result, wanted: Result, gamma: mpf, alpha: mpf | None) -> mpf:
 
 @oracle(ulp=12)
 def binary_focal_cross_entropy(
-    p: mpf, y: mpf, *, gamma: mpf = 2, alpha: mpf | None = None, label_smoothing: mpf = 0
+    p: mpf,
+    y: mpf,
+    *,
+    gamma: mpf = 2,
+    alpha: mpf | None = None,
+    label_smoothing: mpf = 0,
+    log_clip: mpf = 0,
 ) -> mpf:
     y1, y0 = smoothed([y, 1 - y], label_smoothing)
     factor = focal((p, 1 - p), (y1, y0), gamma, alpha)
-    return (
-        factor * binary_cross_entropy(p, y, label_smoothing=label_smoothing) if factor else mp.zero
-    )
+    kept = min(max(p, log_clip), 1 - log_clip)
+    entropy = binary_cross_entropy(kept, y, label_smoothing=label_smoothing)[0]
+    return factor * entropy if factor else mp.zero
 
 
 @oracle(ulp=12)
@@ -388,9 +438,9 @@ def safe_softmax_cross_entropy(x: Vector, y: Vector, *, label_smoothing: mpf = 0
     return softmax_cross_entropy(x, y, label_smoothing=label_smoothing)
 
 
-@oracle(ulp=0)
-def negative_log_likelihood(x: Vector, y: int) -> mpf:
-    return -x[y]
+@oracle(ulp=1)
+def negative_log_likelihood(x: Vector, y: int, *, class_factor: Vector | None = None) -> mpf:
+    return -x[y] * (class_factor[y] if class_factor else 1)
 
 
 @oracle(ulp=2)
@@ -399,9 +449,19 @@ def multiclass_log_loss(p: Vector, y: int) -> mpf:
 
 
 @oracle(ulp=12)
-def linear_cross_entropy(x: Vector, matrix: Matrix, y: int, *, label_smoothing: mpf = 0) -> Result:
+def linear_cross_entropy(
+    x: Vector,
+    matrix: Matrix,
+    y: int,
+    *,
+    label_smoothing: mpf = 0,
+    class_factor: Vector | None = None,
+) -> Result:
     value, size = sparse_softmax_cross_entropy(
-        [dot(row, x) for row in matrix], y, label_smoothing=label_smoothing
+        [dot(row, x) for row in matrix],
+        y,
+        label_smoothing=label_smoothing,
+        class_factor=class_factor,
     )
     # The products themselves are rounded.
     return value, size + max(dot([abs(a) for a in row], [abs(b) for b in x]) for row in matrix)
@@ -448,9 +508,11 @@ def categorical_hinge(x: Vector, y: Vector) -> Result:
 
 
 @oracle(ulp=2)
-def crammer_singer_hinge(x: Vector, y: int) -> Result:
+def crammer_singer_hinge(x: Vector, y: int, *, squared: bool = False) -> Result:
     others = max((a for c, a in enumerate(x) if c != y), default=-mp.inf)
-    return max(mp.zero, 1 + others - x[y]), 1 + abs(others - x[y]) if len(x) > 1 else mp.one
+    value = max(mp.zero, 1 + others - x[y])
+    size = 1 + abs(others - x[y]) if len(x) > 1 else mp.one
+    return (value**2, 2 * value * size) if squared else (value, size)
 
 
 @oracle(ulp=6)
@@ -553,18 +615,17 @@ def root_mean_squared_log_error(p: mpf, y: mpf) -> mpf:
     return (mp.log1p(p) - mp.log1p(y)) ** 2
 
 
-def flat(x: object) -> Vector:
-    """The numbers of nested lists."""
-    return [a for entry in x for a in flat(entry)] if isinstance(x, list) else [x]
-
-
 @oracle(ulp=8)
-def mean_pairwise_squared_error(p: Matrix, y: Matrix) -> Result:
-    errors = [a - b for a, b in zip(flat(p), flat(y), strict=True)]
+def mean_pairwise_squared_error(p: Vector, y: Vector, *, elements: int | None = None) -> Result:
+    errors = [a - b for a, b in zip(p, y, strict=True)]
+    squares = mp.fsum(e**2 for e in errors)
+    # An error is rounded before it is squared.
+    if elements is not None:
+        n = mp.mpf(elements)
+        return 2 * squares / (n - 1) - 2 * mp.fsum(errors) ** 2 / (n * (n - 1)), squares
     n = len(errors)
     pairs = [(a - b) ** 2 for i, a in enumerate(errors) for b in errors[:i]]
-    # An error is rounded before it is squared.
-    return ratio(2 * mp.fsum(pairs), mp.mpf(n * (n - 1))), mp.fsum(e**2 for e in errors)
+    return ratio(2 * mp.fsum(pairs), mp.mpf(n * (n - 1))), squares
 
 
 @oracle(ulp=6)
@@ -583,9 +644,14 @@ def tweedie_deviance(p: mpf, y: mpf, *, power: mpf = 0) -> mpf | Result:
     special = {0: squared_error, 1: poisson_deviance, 2: gamma_deviance}
     if power in special:
         return special[int(power)](p, y)
-    a, b = 1 - power, 2 - power
-    above = max(y, mp.zero) ** b / (a * b) if y > 0 else mp.zero
-    value, size = cancelling([above, -y * p**a / a, p**b / b])
+    if y == p:
+        return mp.zero, mp.zero
+    a, b = 1 - mp.mpf(power), 2 - mp.mpf(power)
+    above, of_mean = max(y, mp.zero) ** b / (a * b) if y > 0 else mp.zero, p**b / (a * b)
+    value, size = cancelling([above, -y * p**a / a, a * of_mean])
+    if abs(y - p) < p / 2:
+        # Here the terms that do not shrink with the error are taken out.
+        size = abs(above - of_mean) + abs((y - p) * p**a / a)
     return 2 * value, 2 * size
 
 
@@ -715,40 +781,31 @@ def ntxent(x: Matrix, labels: list[int], *, temperature: mpf = 0.07) -> Result:
     return ratio(mp.fsum(terms), mp.mpf(len(terms))), 4 / tau
 
 
-def along(image: Matrix, axis: list[int] | None) -> Matrix:
-    """What is summed together, each a list: all of the image, or its columns."""
-    return [[*column] for column in zip(*image, strict=True)] if axis == [1] else [flat(image)]
-
-
 @oracle(ulp=8)
-def dice(
-    p: Matrix, y: Matrix, *, axis: list[int] | None = None, smooth: mpf = 0, epsilon: mpf = 1e-7
-) -> Result | list[Result]:
-    return tversky(p, y, alpha=0.5, beta=0.5, axis=axis, smooth=smooth, epsilon=mp.mpf(epsilon) / 2)
+def dice(p: Vector, y: Vector, *, smooth: mpf = 0, epsilon: mpf = 1e-7) -> mpf:
+    common, areas = 2 * dot(y, p) + 2 * smooth, mp.fsum([*p, *y]) + 2 * smooth
+    return 1 - ratio(common, areas + epsilon)
 
 
 @oracle(ulp=8)
 def tversky(
-    p: Matrix,
-    y: Matrix,
+    p: Vector,
+    y: Vector,
     *,
     alpha: mpf = 0.5,
     beta: mpf = 0.5,
-    axis: list[int] | None = None,
     smooth: mpf = 0,
     epsilon: mpf = 1e-7,
-) -> Result | list[Result]:
-    def one(p: Vector, y: Vector) -> mpf:
-        common, found, there = dot(y, p), mp.fsum(p), mp.fsum(y)
-        wrong = alpha * (found - common) + beta * (there - common)
-        return 1 - ratio(common + smooth, common + wrong + smooth + epsilon)
-
-    values = [one(*pair) for pair in zip(along(p, axis), along(y, axis), strict=True)]
-    return values if axis == [1] else values[0]
+) -> mpf:
+    common, found, there = dot(y, p), mp.fsum(p), mp.fsum(y)
+    wrong = alpha * (found - common) + beta * (there - common)
+    return 1 - ratio(common + smooth, common + wrong + smooth + epsilon)
 
 
 @oracle(ulp=10)
-def generalized_dice(p: list[Matrix], y: list[Matrix], *, smooth: mpf = 1) -> mpf:
+def generalized_dice(
+    p: list[Matrix], y: list[Matrix], *, smooth: mpf = 1, drops_first: bool = False
+) -> mpf:
     classes = range(len(p[0][0]))
     counts = [mp.fsum(pixel[c] for image in y for pixel in image) for c in classes]
     shares = [1 / (n**2 + mp.mpf(1e-7)) for n in counts]
@@ -757,12 +814,13 @@ def generalized_dice(p: list[Matrix], y: list[Matrix], *, smooth: mpf = 1) -> mp
         a, b = [pixel[c] for pixel in image], [pixel[c] for pixel in seen]
         return 1 - ratio(2 * dot(a, b) + 2 * smooth, mp.fsum(a) + mp.fsum(b) + 2 * smooth)
 
+    # As many weights as classes sum to their number, also where the mean leaves one out.
     terms = [
-        shares[c] * one(image, seen, c) for image, seen in zip(p, y, strict=True) for c in classes
+        len(classes) * shares[c] / mp.fsum(shares) * one(image, seen, c)
+        for image, seen in zip(p, y, strict=True)
+        for c in classes[drops_first:]
     ]
-    if any(map(mp.isnan, terms)):
-        return mp.nan
-    return mp.fsum(terms) / mp.fsum(shares) / len(p)
+    return ratio(mp.fsum(terms), mp.mpf(len(terms)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -810,11 +868,14 @@ def distance_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
 
 
 @oracle(ulp=8)
-def complete_box_iou(a: Vector, b: Vector, *, epsilon: mpf = 1e-7) -> Result:
+def complete_box_iou(
+    a: Vector, b: Vector, *, epsilon: mpf = 1e-7, aspect_epsilon: mpf | None = None
+) -> Result:
     pair = Overlap.of(a, b, epsilon)
     value, size = distance_box_iou(a, b, epsilon=epsilon)
     v = 4 / mp.pi**2 * pair.turned**2
-    return value + ratio(v**2, 1 - pair.iou + v + epsilon), size + 8
+    last = epsilon if aspect_epsilon is None else aspect_epsilon
+    return value + ratio(v**2, 1 - pair.iou + v + last), size + 8
 
 
 @oracle(ulp=8)
@@ -831,18 +892,66 @@ def ctc(
     *,
     blank: int = 0,
     zero_infinity: bool = False,
+    log_zero: mpf | None = None,
+    log_elsewhere: mpf | None = None,
 ) -> Result:
+    if log_zero is not None:
+        value = -ln(unlikely(steps[:heard], labels, blank, mp.exp(log_zero))[said])
+    elif log_elsewhere is not None:
+        chances = by_end(steps[:heard], labels, blank)
+        others = mp.fsum(chances) - chances[said]
+        value = -ln(chances[said] + mp.exp(log_elsewhere) * others)
+    else:
+        value = -ln(aligned(steps[:heard], labels[:said], blank))
+    size = mp.fsum(max(map(abs, row)) for row in steps[:heard]) + 1
+    if log_zero is not None or log_elsewhere is not None:
+        size += abs(value)
+    return mp.zero if zero_infinity and value == mp.inf else value, size
+
+
+def aligned(steps: Matrix, labels: list[int], blank: int) -> mpf:
+    """Probability of labels, by every path there is: the definition."""
+
     def collapsed(path: tuple[int, ...]) -> list[int]:
         merged = [c for k, c in enumerate(path) if k == 0 or path[k - 1] != c]
         return [c for c in merged if c != blank]
 
-    # Every path there is, from the definition.
-    paths = product(range(len(steps[0])), repeat=heard)
-    chances = [
-        mp.exp(mp.fsum(row[c] for row, c in zip(steps, path, strict=False)))
-        for path in paths
-        if collapsed(path) == labels[:said]
-    ]
-    value = -ln(mp.fsum(chances))
-    size = mp.fsum(max(map(abs, row)) for row in steps[:heard]) + 1
-    return mp.zero if zero_infinity and value == mp.inf else value, size
+    classes = range(len(steps[0])) if steps else ()
+    return mp.fsum(
+        mp.exp(mp.fsum(row[c] for row, c in zip(steps, path, strict=True)))
+        for path in product(classes, repeat=len(steps))
+        if collapsed(path) == labels
+    )
+
+
+def by_end(steps: Matrix, labels: list[int], blank: int) -> Vector:
+    """Probability of ending after each number of the labels, by their row with blanks between."""
+    row = [blank, *(c for label in labels for c in (label, blank))]
+    chances = [mp.one, *([mp.zero] * (len(row) - 1))]
+    for step in steps:
+        chances = [
+            mp.exp(step[row[s]])
+            * mp.fsum(
+                chances[k]
+                for k in range(max(s - 2, 0), s + 1)
+                if k > s - 2 or (s % 2 and row[s] != row[k])
+            )
+            for s in range(len(row))
+        ]
+    return [chances[0], *(chances[s] + chances[s + 1] for s in range(1, len(row), 2))]
+
+
+def unlikely(steps: Matrix, labels: list[int], blank: int, never: mpf) -> Vector:
+    """What ``by_end`` gives where what cannot be has the probability ``never``: Optax's rule."""
+    # A label ends as if in a blank for nothing, unless the next one repeats it.
+    repeats = [never if a == b else mp.one for a, b in pairwise(labels)] + [mp.one]
+    apart = [mp.one if a == b else never for a, b in pairwise(labels)] + [never]
+    blanks, ends = [mp.one] + [never] * len(labels), [never] * len(labels)
+    for step in steps:
+        passed = [a + e * r for a, e, r in zip(blanks[1:], ends, repeats, strict=True)]
+        silence = mp.exp(step[blank])
+        told = zip([blanks[0], *passed], ends, labels, strict=False)
+        later = zip(passed, ends, apart, strict=True)
+        blanks = [silence * blanks[0], *(silence * (a + e * r) for a, e, r in later)]
+        ends = [mp.exp(step[c]) * (a + e) for a, e, c in told]
+    return [blanks[0], *(a + e for a, e in zip(blanks[1:], ends, strict=True))]

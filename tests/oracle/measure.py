@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import Loss, PerClass
-from tests.oracle.cases import Params, Row
+from lossmeter.core.declare import Loss, PerClass, PerSample
+from tests.oracle.cases import Params, Row, domain_of
 from tests.oracle.formulas import ORACLES
 from tests.oracle.namespaces import Backend
 
@@ -30,16 +30,21 @@ def evaluate(
 ) -> NDArray[np.floating]:
     """Loss values of whole arrays."""
     arrays = {
-        spec.name: backend.array(inputs[spec.name], index=spec.kind.domain.integers)
+        spec.name: backend.array(inputs[spec.name], index=domain_of(spec, loss, params).integers)
         for spec in loss.inputs
     }
-    lists = {
-        p.name: backend.array(params[p.name])
-        for p in loss.params
-        if p.marked(PerClass) and isinstance(params.get(p.name), list)
-    }
+    lists = {name: backend.array(x) for name, x in _lists(loss, params).items()}
     with np.errstate(all="ignore"):
         return np.asarray(loss.kernel(backend.xp, **arrays, **{**params, **lists}))
+
+
+def _lists(loss: Loss, params: Params) -> dict[str, object]:
+    """The parameters that a kernel takes as arrays."""
+    return {
+        p.name: params[p.name]
+        for p in loss.params
+        if (p.marked(PerClass) or p.marked(PerSample)) and isinstance(params.get(p.name), list)
+    }
 
 
 def value_dtype(loss: Loss, backend: Backend) -> type[np.floating]:
@@ -56,8 +61,10 @@ def misses(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) ->
     )
     measure = _stacked if stacked else _apart
     oracle = ORACLES[loss.name]
+    lists = _lists(loss, params).items()
+    exact = {**params, **{k: np.asarray(x, backend.dtype).tolist() for k, x in lists}}
     measured = [
-        Miss(oracle.off(value, inputs, params, backend.dtype), inputs, value)
+        Miss(oracle.off(value, inputs, exact, backend.dtype), inputs, value)
         for inputs, value in measure(loss, rows, params, backend)
     ]
     return [miss for miss in measured if miss.ulp > oracle.ulp]
@@ -65,7 +72,7 @@ def misses(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) ->
 
 def _stacked(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) -> list[Measured]:
     """Rows and their values, all rows in one array."""
-    columns = _arrays(loss, [*zip(*rows, strict=True)], backend)
+    columns = _arrays(loss, [*zip(*rows, strict=True)], params, backend)
     actual = evaluate(loss, columns, params, backend)
     assert actual.dtype == value_dtype(loss, backend)
     # The rows as the dtype rounds them are what was computed with.
@@ -78,7 +85,7 @@ def _apart(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) ->
     whole = loss.output == "batch"
     measured = []
     for row in rows:
-        own = _arrays(loss, row, backend)
+        own = _arrays(loss, row, params, backend)
         batch = {
             spec.name: own[spec.name][None] if spec.kind.lead and not whole else own[spec.name]
             for spec in loss.inputs
@@ -90,8 +97,11 @@ def _apart(loss: Loss, rows: Sequence[Row], params: Params, backend: Backend) ->
     return measured
 
 
-def _arrays(loss: Loss, row: Sequence[object], backend: Backend) -> dict[str, Array]:
+def _arrays(
+    loss: Loss, row: Sequence[object], params: Params, backend: Backend
+) -> dict[str, Array]:
+    whole = {spec.name: domain_of(spec, loss, params).integers for spec in loss.inputs}
     return {
-        spec.name: np.asarray(x, np.int64 if spec.kind.domain.integers else backend.dtype)
-        for spec, x in zip(loss.inputs, row, strict=True)
+        name: np.asarray(x, np.int64 if integers else backend.dtype)
+        for (name, integers), x in zip(whole.items(), row, strict=True)
     }
