@@ -1,6 +1,6 @@
 """What each loss is tried with: its parameters, and numbers that are hard in a domain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ from lossmeter.core.declare import (
     Param,
     PerClass,
 )
-from lossmeter.core.domains import Domain
+from lossmeter.core.domains import CLASS_FAMILIES, Domain
 
 DType: TypeAlias = type[np.floating]
 Params: TypeAlias = Mapping[str, object]
@@ -31,6 +31,8 @@ LOSSES = [*REGISTRY.values()]
 AROUND = (TEMPERATURE, IGNORE_INDEX, CLASS_WEIGHT, AXIS)
 CLASSES = 3
 FACTOR = [0.5, 1.0, 2.0]
+SAMPLES = 4
+WEIGHTS = [0.3, 0.0, 2.0, 1.5]
 
 PARAMS: dict[str, list[Params]] = {
     "mean_absolute_percentage_error": [{}, {"scale": 100.0, "epsilon": 1e-7}],
@@ -164,6 +166,23 @@ PARAMS: dict[str, list[Params]] = {
         {"log_elsewhere": -706.8936235},
         {"log_elsewhere": -3.0, "blank": 2},
     ],
+    "d2_score": [
+        {},
+        {"sample_weight": WEIGHTS},
+        *({"power": q} for q in (1.0, 2.0, 3.0)),
+        {"power": 1.5, "sample_weight": WEIGHTS},
+        {"columns": "raw_values"},
+        *({"family": "pinball", "quantile": q} for q in (0.0, 0.3, 0.75, 1.0)),
+        {"family": "pinball", "quantile": 0.3, "sample_weight": WEIGHTS},
+        {"family": "pinball", "columns": [0.5, 2.0], "sample_weight": WEIGHTS},
+        {"family": "absolute_error"},
+        {"family": "absolute_error", "quantile": 0.3},
+        {"family": "absolute_error", "sample_weight": WEIGHTS, "columns": "raw_values"},
+        {"family": "log_loss"},
+        {"family": "log_loss", "sample_weight": WEIGHTS},
+        {"family": "brier"},
+        {"family": "brier", "sample_weight": WEIGHTS},
+    ],
 }
 
 EVEN = [-1.3862943611198906] * 4
@@ -244,6 +263,8 @@ def classes_fixed(loss: Loss, params: Params) -> bool:
 
 def hard_rows(loss: Loss, params: Params, dtype: DType) -> list[Row]:
     """Every combination of hard values of the inputs."""
+    if loss.name == "d2_score":
+        return [*_hard_scores(params)]
     if loss.name in HARD:
         return HARD[loss.name]
     return list(product(*(_hard(spec, loss, params, dtype) for spec in loss.inputs)))
@@ -262,6 +283,34 @@ def _hard(spec: InputSpec, loss: Loss, params: Params, dtype: DType) -> list[obj
     return [x for x in numbers if domain.interval.holds(np.asarray(x))]
 
 
+def _hard_scores(params: Params) -> Iterator[Row]:
+    """Batches of samples, one output and several."""
+    if params.get("family") in CLASS_FAMILIES:
+        yield from product(CHANCES, [[1, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]])
+        yield from product(CHANCES_OF_CLASSES, [[0, 1, 2, 1], [2, 2, 2, 2]])
+        return
+    power = params.get("power", 0.0)
+    anything = [[-1e3, 1e-8, 0.0, 1e3]] if power == 0.0 else []
+    with_zeros = [[0.0, 0.0, 1.0, 3.0]] if power in (0.0, 1.0, 1.5) else []
+    predictions, targets = [*AMOUNTS, *anything], [*AMOUNTS, *anything, *with_zeros]
+    if not isinstance(params.get("columns"), list):
+        yield from product(predictions, targets)
+    yield _beside(predictions[0], predictions[-1]), _beside(targets[-1], targets[0])
+    if "sample_weight" not in params and "columns" not in params:
+        # The mean of these is rounded; one sample has no score.
+        yield from (([1.0, 2.0, 4.0], [0.1] * 3), ([0.1] * 3, [0.1] * 3), ([1.0], [2.0]))
+
+
+def _beside(*outputs: Sequence[float]) -> list[list[float]]:
+    return [[*row] for row in zip(*outputs, strict=True)]
+
+
+AMOUNTS = [[1.0, 2.0, 3.0, 4.0], [0.7, 0.7, 0.7, 0.7], [1e-8, 0.5, 30.0, 1e3]]
+CHANCES = [[0.999, 1e-8, 0.5, 1.0], [1.0, 0.0, 1.0, 1.0], [0.5, 0.25, 0.125, 0.0]]
+CHANCES_OF_CLASSES = [
+    [[0.999, 0.0005, 0.0005], [0.5, 0.5, 0.0], [0.25, 0.5, 0.25], [1e-8, 1.0, 0.0]],
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]],
+]
 POWERED = [0.0, 1e-8, 0.5, 0.999, 1.0, 3.0, 30.0, 1e3, -0.5, -1.0, -30.0]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lossmeter.core.declare import InputSpec, Loss
-from lossmeter.core.domains import Domain
-from tests.oracle.cases import CLASSES, DType, Params, Row, classes_fixed, domain_of
+from lossmeter.core.domains import CLASS_FAMILIES, Domain
+from tests.oracle.cases import CLASSES, SAMPLES, DType, Params, Row, classes_fixed, domain_of
 
 Values: TypeAlias = st.SearchStrategy[object]
 T = TypeVar("T")
@@ -25,6 +25,8 @@ def rows(loss: Loss, params: Params, dtype: DType) -> st.SearchStrategy[list[Row
 
 def row(loss: Loss, params: Params, dtype: DType, size: int) -> st.SearchStrategy[Row]:
     """One row of inputs."""
+    if loss.name == "d2_score":
+        return _scored(params, dtype, size)
     if loss.name in TIED:
         return TIED[loss.name](dtype, size)
     return st.tuples(*(values(spec, loss, params, dtype, size) for spec in loss.inputs))
@@ -122,6 +124,22 @@ def _sequences(dtype: DType, size: int) -> st.SearchStrategy[Row]:
     # Labels that are the blank in no case.
     labels = _list(st.sampled_from([1, 3]), 2)
     return st.tuples(steps, labels, st.integers(0, size), st.integers(0, 2))
+
+
+def _scored(params: Params, dtype: DType, size: int) -> st.SearchStrategy[Row]:
+    samples = SAMPLES if "sample_weight" in params else size + 1
+    if params.get("family") in CLASS_FAMILIES:
+        binary = st.tuples(_list(_numbers(0.0, 1.0, dtype), samples), _indices(2, samples))
+        of_classes = _list(distributions(dtype, CLASSES), samples)
+        return binary | st.tuples(of_classes, _indices(CLASSES, samples))
+    positive = params.get("power", 0.0) != 0.0
+    entry = _numbers(1.0 if positive else -64.0, 64.0, dtype).map(_on_grid)
+    one, two = _list(entry, samples), _list(_list(entry, 2), samples)
+    return st.tuples(two, two) if "columns" in params else st.tuples(one, one)
+
+
+def _indices(classes: int, size: int) -> st.SearchStrategy[list[int]]:
+    return _list(st.integers(0, classes - 1), size)
 
 
 # Losses whose inputs are tied to each other, or are more than vectors.

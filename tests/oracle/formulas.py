@@ -7,6 +7,7 @@ have where terms of that size cancel.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
 from typing import TypeAlias, TypeVar
 
@@ -955,3 +956,90 @@ def unlikely(steps: Matrix, labels: list[int], blank: int, never: mpf) -> Vector
         blanks = [silence * blanks[0], *(silence * (a + e * r) for a, e, r in later)]
         ends = [mp.exp(step[c]) * (a + e) for a, e, c in told]
     return [blanks[0], *(a + e for a, e in zip(blanks[1:], ends, strict=True))]
+
+
+@oracle(ulp=6)
+def d2_score(
+    p: Vector | Matrix,
+    y: Vector | Matrix,
+    *,
+    family: str = "tweedie",
+    power: mpf = 0,
+    quantile: mpf = 0.5,
+    columns: str | Vector = "uniform_average",
+    sample_weight: Vector | None = None,
+) -> Result | list[Result]:
+    weights = sample_weight or [mp.one] * len(p)
+    if len(p) == 1:
+        return mp.nan, mp.one
+    if family == "tweedie":
+        save = partial(saved_deviance, weights, power)
+    elif family in ("pinball", "absolute_error"):
+        save = partial(saved_pinball, weights, 0.5 if family == "absolute_error" else quantile)
+    else:
+        return saved_by_class(weights, family, p, y)
+    if not isinstance(y[0], list):
+        return save(p, y)
+    scores = [save(a, b) for a, b in zip(transposed(p), transposed(y), strict=True)]
+    if columns == "raw_values":
+        return scores
+    factors = columns if isinstance(columns, list) else [mp.one] * len(scores)
+    value, size = (dot(factors, [*part]) / mp.fsum(factors) for part in zip(*scores, strict=True))
+    return value, size
+
+
+def saved(missed: Result, best: Result) -> Result:
+    """One minus a quotient of sums."""
+    share = ratio(missed[0], best[0])
+    return 1 - share, 1 + ratio(missed[1] + share * best[1], best[0]) if best[0] else mp.one
+
+
+def weighed(weights: Vector, rates: Iterable[mpf | Result]) -> Result:
+    """Weighted sum of values that have a size."""
+    sized = [rate if isinstance(rate, tuple) else (rate, abs(rate)) for rate in rates]
+    value, size = (dot(weights, [*part]) for part in zip(*sized, strict=True))
+    return value, size
+
+
+def saved_deviance(weights: Vector, power: mpf, p: Vector, y: Vector) -> Result:
+    """The score of one output; the mean is the best constant."""
+
+    def total(predictions: Vector) -> Result:
+        pairs = zip(predictions, y, strict=True)
+        return weighed(weights, (tweedie_deviance(*pair, power=power) for pair in pairs))
+
+    # From a target that counts, so that the mean of equal ones is exact.
+    start = max(zip(weights, y, strict=True))[1]
+    mean = start + dot(weights, [a - start for a in y]) / mp.fsum(weights)
+    return saved(total(p), total([mean] * len(y)))
+
+
+def saved_pinball(weights: Vector, quantile: mpf, p: Vector, y: Vector) -> Result:
+    """The score of one output; one of the targets is the best constant."""
+
+    def total(predictions: Vector) -> Result:
+        pairs = zip(predictions, y, strict=True)
+        return weighed(weights, (pinball(*pair, quantile=quantile) for pair in pairs))
+
+    missed, best = total(p), min(total([c] * len(y)) for c in y)
+    return saved(missed, best) if best[0] else (mp.mpf(missed[0] == 0), mp.one)
+
+
+def saved_by_class(weights: Vector, family: str, p: Vector | Matrix, y: Vector) -> Result:
+    """The score of class probabilities; the share of each class is the best constant."""
+    rows = [row if isinstance(row, list) else [1 - row, row] for row in p]
+    whole = mp.fsum(weights)
+    shares = [
+        mp.fsum(w for w, label in zip(weights, y, strict=True) if label == c) / whole
+        for c in range(len(rows[0]))
+    ]
+    rate = multiclass_log_loss if family == "log_loss" else brier_score
+    missed = weighed(weights, map(rate, rows, y))
+    value, size = weighed(weights, map(rate, [shares] * len(y), y))
+    # The rounding of a share near 1 is all that its logarithm has.
+    return saved(missed, (value, size + whole if family == "log_loss" else size))
+
+
+def transposed(rows: Matrix) -> Matrix:
+    """Columns as rows."""
+    return [[*column] for column in zip(*rows, strict=True)]
