@@ -100,7 +100,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
     files: Annotated[list[Path], typer.Argument(help="Parquet, Arrow, CSV or npz.")],
     loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
     predictions: Annotated[
-        str, typer.Option(help="Column, or several with commas for a last axis.")
+        str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
     ] = "predictions",
     targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
     sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
@@ -138,7 +138,7 @@ def explain(  # noqa: PLR0917 one option each, and typer passes them by name
     file: Annotated[Path, typer.Argument(help="Parquet, Arrow, CSV or npz.")],
     loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
     predictions: Annotated[
-        str, typer.Option(help="Column, or several with commas for a last axis.")
+        str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
     ] = "predictions",
     targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
     sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
@@ -280,10 +280,17 @@ def _columns(named: dict[str, str], loss: str, file: Path) -> Columns:
     wanted = {**{name: name for name in inputs if name in present}, **named}
     taken = (*inputs, "sample_weight", "mask")
     return {
-        name: tuple(columns.split(","))
+        name: _names(columns, name)
         for name, columns in wanted.items()
         if name in taken or name not in ("predictions", "targets")
     }
+
+
+def _names(columns: str, name: str) -> tuple[str, ...]:
+    names = tuple(columns.split(","))
+    if not any(names):
+        raise MalformedRequest("name a column", field=name)
+    return names
 
 
 def _evaluated(spec: EvaluateSpec, tables: Sequence[Table]) -> Answer | Answers:

@@ -115,6 +115,17 @@ def test_columns_are_an_axis(service: Service, tmp_path: Path, suffix: str) -> N
     assert evaluated([file], asked, *names).bits == over_rest(service, asked).bits
 
 
+def test_one_column_and_a_comma_are_an_axis_of_one(service: Service, tmp_path: Path) -> None:
+    file, x = tmp_path / "rows.npz", np.linspace(0.5, 2.0, 9)
+    WRITERS[".npz"](file, {"predictions": x, "targets": x * x})
+    asked = request("keras.losses.MeanSquaredError", {"predictions": x, "targets": x * x})
+    columns = ["--predictions", "predictions,", "--targets", "targets,"]
+    reply = evaluated([file], asked, *columns)
+    matrix = {"predictions": x[:, None], "targets": (x * x)[:, None]}
+    assert reply.bits == over_rest(service, request(asked["loss"], matrix)).bits
+    assert reply.fields["count"] == len(x)
+
+
 def test_columns_have_the_names_they_are_given(service: Service, tmp_path: Path) -> None:
     inputs, file = without(given(LOSS), "country"), tmp_path / "rows.parquet"
     write_parquet(file, {f"my_{name}": x for name, x in inputs.items()})

@@ -24,7 +24,8 @@ from lossmeter.errors import (
 from lossmeter.plan.batch import Tensors
 
 ROWS = 65_536
-# Input of the loss to the columns that hold it; several columns make a last axis.
+# Input of the loss to the columns that hold it; several columns make a last axis, and so does one
+# with an empty name after it.
 Columns = Mapping[str, tuple[str, ...]]
 
 
@@ -63,7 +64,7 @@ class Table:
                 yield Tensors(_arrays(batch, self.columns), plain)
 
     def _names(self) -> list[str]:
-        return [name for names in self.columns.values() for name in names]
+        return _named(self.columns)
 
 
 def _parquet(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
@@ -121,14 +122,18 @@ def _check_present(wanted: list[str], present: list[str]) -> None:
 
 def _arrays(batch: pa.RecordBatch, columns: Columns) -> dict[str, Array]:
     return {
-        name: _joined([_column(batch.column(n), n) for n in names], name)
+        name: _joined([_column(batch.column(n), n) for n in names if n], name, "" in names)
         for name, names in columns.items()
     }
 
 
-def _joined(arrays: list[Array], name: str) -> Array:
+def _named(columns: Columns) -> list[str]:
+    return [name for names in columns.values() for name in names if name]
+
+
+def _joined(arrays: list[Array], name: str, axis: bool) -> Array:
     if len(arrays) == 1:
-        return arrays[0]
+        return arrays[0][:, None] if axis else arrays[0]
     if any(x.ndim != 1 for x in arrays):
         raise ShapeMismatch("only columns of single numbers can be joined", field=f"inputs.{name}")
     return np.stack(arrays, axis=-1)
@@ -165,8 +170,11 @@ def _lists(column: Any, name: str) -> Array:
 def _npz(path: Path, columns: Columns) -> Tensors:
     """The arrays of an npz, which are read whole."""
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        _check_present([n for names in columns.values() for n in names], list(file))
-        arrays = {name: _joined([file[n] for n in names], name) for name, names in columns.items()}
+        _check_present(_named(columns), list(file))
+        arrays = {
+            name: _joined([file[n] for n in names if n], name, "" in names)
+            for name, names in columns.items()
+        }
     return Tensors(arrays)
 
 
