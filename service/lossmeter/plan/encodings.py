@@ -12,7 +12,7 @@ from lossmeter.plan.parameters import default_of
 from lossmeter.plan.plan import Candidate, same
 
 # Losses that are the same of other encodings; what each takes is what it declares.
-FAMILIES = (
+SAME = (
     (
         "categorical_cross_entropy",
         "sparse_categorical_cross_entropy",
@@ -24,8 +24,9 @@ FAMILIES = (
     ("binary_cross_entropy", "binary_cross_entropy_with_logits"),
     ("binary_focal_cross_entropy", "sigmoid_focal"),
     ("kl_divergence", "kl_divergence_log_input"),
-    ("categorical_hinge", "crammer_singer_hinge"),
 )
+# Losses of one purpose, among which a wrong encoding finds the one that takes it.
+FAMILIES = (*SAME, ("categorical_hinge", "crammer_singer_hinge"))
 EITHER = {"distribution_or_log": "distribution"}
 WORDS: Mapping[str, str] = {
     "class_index": "class indices",
@@ -86,17 +87,17 @@ def names_of(candidate: Candidate, *, logarithms: bool) -> str:
 
 def _other(loss: Loss, name: str, seen: str) -> Loss | None:
     """The loss of the same family whose input has that domain, its others unchanged."""
-    mine = _domains(loss)
+    mine = domains_of(loss)
     wanted = {**mine, name: seen}
     for family in FAMILIES:
         if loss.name in family:
             for other in family:
-                if _domains(REGISTRY[other]) == wanted:
+                if domains_of(REGISTRY[other]) == wanted:
                     return REGISTRY[other]
     return None
 
 
-def _domains(loss: Loss) -> dict[str, str]:
+def domains_of(loss: Loss) -> dict[str, str]:
     """The encoding of each input, either of two counting as the one it is without parameters."""
     names = {spec.name: spec.kind.domain.name for spec in loss.inputs}
     return {name: EITHER.get(domain, domain) for name, domain in names.items()}

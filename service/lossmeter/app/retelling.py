@@ -1,0 +1,88 @@
+"""The same data in another encoding, for frameworks that know a loss only in that one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+import numpy as np
+
+from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.declare import REGISTRY, Loss
+from lossmeter.core.stable import log_softmax, softplus
+from lossmeter.plan.encodings import SAME, WORDS, domains_of
+
+Arrays = dict[str, Array]
+NUMPY = cast(Namespace, np)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _softmax(x: Array) -> Array:
+    return np.exp(log_softmax(NUMPY, x))
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.exp(-softplus(NUMPY, -x))
+
+
+def _log_odds(p: Array) -> Array:
+    return np.log(p) - np.log1p(-p)
+
+
+# From one encoding of predictions to another; the softmax of ln p is p where p sums to 1.
+PREDICTIONS: Mapping[tuple[str, str], Callable[[Array], Array]] = {
+    ("distribution", "logits"): np.log,
+    ("distribution", "log_probability"): np.log,
+    ("logits", "distribution"): _softmax,
+    ("logits", "log_probability"): lambda x: log_softmax(NUMPY, x),
+    ("log_probability", "distribution"): np.exp,
+    ("log_probability", "logits"): _same,
+    ("probability", "logits"): _log_odds,
+    ("logits", "probability"): _sigmoid,
+}
+
+
+def kin(loss: Loss) -> Iterator[Loss]:
+    """Losses that are the same of another encoding."""
+    for family in SAME:
+        if loss.name in family:
+            yield from (REGISTRY[name] for name in family if name != loss.name)
+
+
+def retold(loss: Loss, other: Loss, inputs: Arrays) -> Arrays | None:
+    """The inputs of one loss as the other takes them; None if they cannot be told so."""
+    mine, its = domains_of(loss), domains_of(other)
+    predictions = _predictions(mine["predictions"], its["predictions"], inputs["predictions"])
+    targets = _targets(mine["targets"], its["targets"], inputs["targets"], inputs["predictions"])
+    if predictions is None or targets is None:
+        return None
+    return {"predictions": predictions, "targets": targets}
+
+
+def told_how(loss: Loss, other: Loss) -> str:
+    """What another framework is given in place of what was sent."""
+    mine, its = domains_of(loss), domains_of(other)
+    told = [WORDS[its[name]] for name in ("predictions", "targets") if mine[name] != its[name]]
+    return f"is given the same as {' and '.join(told)}"
+
+
+def _predictions(mine: str, its: str, x: Array) -> Array | None:
+    if mine == its:
+        return x
+    convert = PREDICTIONS.get((mine, its))
+    if convert is None:
+        return None
+    with np.errstate(all="ignore"):
+        return convert(x.astype(np.result_type(x, np.float32)))
+
+
+def _targets(mine: str, its: str, y: Array, predictions: Array) -> Array | None:
+    if mine == its:
+        return y
+    if (mine, its) == ("class_index", "distribution"):
+        classes = predictions.shape[-1]
+        place = np.clip(np.nan_to_num(y), 0, classes - 1).astype(np.int64)
+        return np.eye(classes, dtype=predictions.dtype)[place]
+    one_hot = np.isin(y, (0, 1)).all() and bool((y.sum(axis=-1) == 1).all())
+    return y.argmax(axis=-1) if its == "class_index" and one_hot else None
