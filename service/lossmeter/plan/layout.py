@@ -167,7 +167,8 @@ def _shaped(
         if spec.kind.lead:
             shape = lead if shape is None else shape
             rows = {"...": len(lead), "N": 1 if lead_rank is None else lead_rank}[spec.kind.lead]
-            fits = lead == shape and len(lead) == rows
+            left = _left_in_place(candidate, spec)
+            fits = lead == shape and len(lead) in (rows, rows + left)
             shaped[spec.name] = x
         else:
             fits = not lead
@@ -181,6 +182,12 @@ def _shaped(
                 field=f"inputs.{spec.name}",
             )
     return Layout(shaped, shared, shape or (), sizes, None)
+
+
+def _left_in_place(candidate: Candidate, spec: InputSpec) -> int:
+    """How many axes of its own an input may have that the loss does not use up."""
+    kept = candidate.variant.loss.output == "elementwise" and not candidate.program.inner
+    return len(spec.kind.core) if kept and spec.kind.optional else 0
 
 
 def _cores(candidate: Candidate, arrays: Mapping[str, Array]) -> dict[str, tuple[str, ...]]:
