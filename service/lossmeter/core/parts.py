@@ -165,9 +165,11 @@ class Moments:
                 exact_sum(losses), _sum_all(*exact_product(losses, losses)), _count(losses.size)
             )
         high, low = exact_product(block.weights, losses)
+        # An infinite loss is in the high part; times the low one, which is 0, it would be NaN.
+        finite = np.where(np.isfinite(losses), losses, 0.0)
         return cls(
             _sum_all(high, low),
-            _sum_all(*exact_product(high, losses), *exact_product(low, losses)),
+            _sum_all(*exact_product(high, losses), *exact_product(low, finite)),
             _sum_all(*exact_product(block.weights, block.weights)),
         )
 
