@@ -226,7 +226,7 @@ class Evaluation:
         values = self._backend.run(batch.program, {**operands, **shared}, {**extras, **constants})
         losses = values.astype(np.float64, copy=False)
         if candidate.variant.loss.collapses:
-            return self._collapsed(losses, weights)
+            return self._collapsed(batch, losses, weights)
         if unknown is not None:
             losses = np.where(unknown, np.nan, losses)
         if work.table is not None:
@@ -237,12 +237,12 @@ class Evaluation:
             own = weights * own
         return Block(losses, weights, own, None, self._batch_id)
 
-    def _collapsed(self, losses: Array, weights: Array | None) -> Block:
+    def _collapsed(self, batch: Batch, losses: Array, weights: Array | None) -> Block:
         """The values that the samples have together, which one weight may multiply."""
         one = None if weights is None else np.broadcast_to(weights[:1], losses.size)
         if self._plan.reduction.name == "none":
             weighed = losses if weights is None else losses * weights[0]
-            self._output = (weighed, np.ones(losses.shape, dtype=bool))
+            self._output = (weighed.astype(batch.dtype), np.ones(losses.shape, dtype=bool))
         return Block(losses.reshape(-1), one, None, None, self._batch_id)
 
     def _left(self, batch: Batch, block: Block) -> Array | None:
