@@ -24,16 +24,6 @@ MOST_ROWS, LONGEST = 6, 3
 UNIT_LENGTH = {"circle"}
 ON_GRID = {"d2_score"}
 GRID = 16.0
-# Settings that choose what a loss is, besides those that its kernel is tried with.
-SETTINGS: dict[str, list[Params]] = {
-    "d2_score": [
-        {"power": 1.5},
-        {"family": "pinball", "quantile": 0.9},
-        {"family": "absolute_error"},
-        {"family": "log_loss"},
-        {"family": "brier"},
-    ]
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +90,7 @@ def _spoilt(x: Array, where: Array) -> Array:
 def settings_of(loss: Loss) -> list[Params]:
     """The parameters that a loss is tried with, as far as a request may set them."""
     known = {param.name for param in loss.open_params}
-    tried = [params for params in params_of(loss) if params.keys() <= known]
-    return tried + SETTINGS.get(loss.name, [])
+    return [params for params in params_of(loss) if params.keys() <= known]
 
 
 class _Form(NamedTuple):

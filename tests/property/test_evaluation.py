@@ -115,7 +115,7 @@ def test_a_weight_multiplies_the_values_of_its_sample(name: str, data: st.DataOb
 WEIGHT = st.sampled_from([0.0, 0.3, 1.0, -2.0, 1e6])
 
 
-@losses(lambda loss: not loss.collapses)
+@OF_SAMPLES
 @FEW
 @given(st.data())
 def test_a_whole_weight_is_its_sample_as_often(name: str, data: st.DataObject) -> None:
@@ -123,9 +123,8 @@ def test_a_whole_weight_is_its_sample_as_often(name: str, data: st.DataObject) -
     many = data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=batch.rows, max_size=batch.rows))
     repeated = batch.taken(np.repeat(np.arange(batch.rows), many))
     weighed = batch.with_inputs(sample_weight=np.asarray(many, np.float64))
-    if batch.loss.output != "batch":
-        for reduction in ("sum", "weighted_mean", "rms"):
-            assert same(weighed.number(reduction), repeated.number(reduction))
+    for reduction in ("sum", "weighted_mean", "rms"):
+        assert same(weighed.number(reduction), repeated.number(reduction))
 
 
 @OF_WEIGHTS
