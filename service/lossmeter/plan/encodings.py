@@ -44,23 +44,24 @@ WORDS: Mapping[str, str] = {
 def hint(candidate: Candidate, name: str, x: Array) -> str:
     """What values that a loss refuses seem to be, and which loss takes them; or nothing."""
     domain = candidate.domains[name]
-    seen = _seen(domain, x)
+    seen = _seen(domain, x, predicted=name == "predictions")
     return f"; {told(candidate, name, seen)}" if seen else ""
 
 
-def _seen(domain: Domain, x: Array) -> str:
+def _seen(domain: Domain, x: Array, *, predicted: bool) -> str:
     """The domain that the values seem to be of, in place of the declared one."""
     known = x[~np.isnan(x)] if x.dtype.kind == "f" else x
     if not known.size:
         return ""
     shares = known.min() >= 0 and known.max() <= 1
     whole = known.min() >= 0 and np.array_equal(np.floor(known), known)
+    signs = "sign" if np.isin(known, (-1, 1)).all() else ""
     seen = {
         "class_index": "distribution" if shares else "",
-        "distribution": "class_index" if whole else "logits",
-        "probability": "logits",
-        "log_probability": "distribution" if shares else "",
-        "binary": "sign" if np.isin(known, (-1, 1)).all() else "",
+        "distribution": "logits" if predicted else "class_index" if whole else "",
+        "probability": "logits" if predicted else signs,
+        "log_probability": "distribution" if shares else "logits",
+        "binary": signs,
         "sign": "binary" if np.isin(known, (0, 1)).all() else "",
     }
     return seen.get(domain.name, "")
@@ -68,21 +69,27 @@ def _seen(domain: Domain, x: Array) -> str:
 
 def told(candidate: Candidate, name: str, seen: str) -> str:
     """These are such; this loss takes that, another takes these."""
-    takes = candidate.domains[name].name
-    these = f"these look like {WORDS[seen]}; {candidate.symbol.name} takes {WORDS[takes]}"
+    takes = WORDS[candidate.domains[name].name]
     other = _other(candidate.variant.loss, name, seen)
-    return f"{these}, {_called(candidate.symbol, other)} takes {WORDS[seen]}" if other else these
+    return f"these look like {WORDS[seen]}; {_taking(candidate, takes, other, WORDS[seen])}"
 
 
 def names_of(candidate: Candidate, *, logarithms: bool) -> str:
     """The warning that predictions look like probabilities."""
     takes = "logarithms of probabilities" if logarithms else "logits"
-    said = f"predictions look like probabilities; {candidate.symbol.name} takes {takes}"
-    loss = candidate.variant.loss
-    other = _other(loss, "predictions", "distribution") or _other(
-        loss, "predictions", "probability"
-    )
-    return f"{said}, {_called(candidate.symbol, other)} takes probabilities" if other else said
+    loss, name = candidate.variant.loss, "predictions"
+    other = _other(loss, name, "distribution") or _other(loss, name, "probability")
+    taking = _taking(candidate, takes, other, "probabilities")
+    return f"predictions look like probabilities; {taking}"
+
+
+def _taking(candidate: Candidate, takes: str, other: Loss | None, given: str) -> str:
+    """What this loss takes, and which other takes what is given."""
+    this, apart = candidate.symbol.name, not _by_default(candidate.variant)
+    called = "" if other is None else _called(candidate.symbol, other)
+    if apart or called.startswith(f"{this} with "):
+        this = _switched(candidate.symbol, candidate.variant)
+    return f"{this} takes {takes}" + (f", {called} takes {given}" if called else "")
 
 
 def _other(loss: Loss, name: str, seen: str) -> Loss | None:
@@ -104,13 +111,25 @@ def domains_of(loss: Loss) -> dict[str, str]:
 
 
 def _called(symbol: Symbol, loss: Loss) -> str:
-    """The loss's name in the dialect of the symbol, or its canonical one."""
+    """The symbol itself with another switch, or one beside it, or the loss's canonical name."""
     module = symbol.name.rpartition(".")[0]
-    for name, other in SYMBOLS.items():
-        if other.dialect.name == symbol.dialect.name and name.startswith(f"{module}."):
-            if any(v.loss is loss and _by_default(v) for v in other.variants):
-                return name
-    return loss.name
+    beside = [
+        other
+        for name, other in SYMBOLS.items()
+        if other.dialect.name == symbol.dialect.name and name.startswith(f"{module}.")
+    ]
+    found = [(other, v) for other in beside for v in other.variants if v.loss is loss]
+    own = [_switched(symbol, v) for other, v in found if other is symbol and v.when]
+    # What this symbol takes of other inputs is no other name.
+    others = [(other, v) for other, v in found if other is not symbol]
+    plain = [other.name for other, v in others if _by_default(v)]
+    return next(iter([*own, *plain, *(_switched(*pair) for pair in others)]), loss.name)
+
+
+def _switched(symbol: Symbol, variant: Variant) -> str:
+    """A symbol with the keywords that choose one of its losses."""
+    chosen = [f"{name} {str(value).lower()}" for name, value in variant.when.items()]
+    return f"{symbol.name} with {' and '.join(chosen)}"
 
 
 def _by_default(variant: Variant) -> bool:
