@@ -18,6 +18,14 @@ FLAT = (
 )
 # One number between 0 and 1 may well be a logit.
 FEWEST = 2
+# What predictions are to a framework that decodes them first, by how it does.
+DECODED = {
+    "softmax": "logits",
+    "sigmoid": "logits",
+    "log_probabilities": "logits",
+    "exponential": "log_probability",
+    "unit_sum": "nonnegative",
+}
 
 
 class Admission:
@@ -85,10 +93,18 @@ class Admission:
         return x.astype(np.int64) if domain.integers else x
 
     def _notice_logits(self, batch: Batch, spec: InputSpec, domain: Domain, x: Array) -> None:
-        """Whether predictions that should be probabilities are none, where nothing refuses them."""
-        shares = domain.name in ("probability", "distribution")
-        if spec.name == "predictions" and shares and not domain.interval.holds(x):
-            self._off[f"predictions lie outside [0, 1]{hint(batch.candidate, spec.name, x)}"] = None
+        """Whether predictions that should be probabilities, or logarithms of them, are none."""
+        encoding = _encoding(batch, domain)
+        if spec.name != "predictions" or encoding != domain.name:
+            return
+        where = ""
+        if encoding in ("probability", "distribution") and not domain.interval.holds(x):
+            where = "outside [0, 1]"
+        elif encoding == "log_probability" and (x > 1.0).any():
+            where = "above 0"
+        if where:
+            said = f"predictions lie {where}{hint(batch.candidate, spec.name, x)}"
+            self._off[said] = None
 
     def _notice_sums(self, name: str, x: Array) -> None:
         off = np.abs(x.sum(axis=-1) - 1.0)
@@ -97,14 +113,21 @@ class Admission:
 
     def _notice(self, batch: Batch, spec: InputSpec, domain: Domain, x: Array) -> None:
         """Whether predictions that should be logits, or logarithms, look like probabilities."""
-        logarithms = domain.name == "log_probability"
-        if self._unlike or spec.name != "predictions" or not (domain.logits or logarithms):
+        encoding = _encoding(batch, domain)
+        logarithms = encoding == "log_probability"
+        if self._unlike or spec.name != "predictions" or not (encoding == "logits" or logarithms):
             return
-        if x.size and not _like_probabilities(x, by_class=bool(spec.kind.core)):
+        if x.size and not _like_probabilities(x, by_class=bool(spec.kind.core) and x.ndim > 1):
             self._unlike = True
             return
         self._alike += x.size
         self._asked = batch.candidate, logarithms
+
+
+def _encoding(batch: Batch, domain: Domain) -> str:
+    """What predictions are as they are given."""
+    guards = (name for name, _ in batch.program.guards)
+    return next((DECODED[name] for name in guards if name in DECODED), domain.name)
 
 
 def _like_probabilities(x: Array, *, by_class: bool) -> bool:
