@@ -116,7 +116,7 @@ def _called(symbol: Symbol, loss: Loss) -> str:
     beside = [
         other
         for name, other in SYMBOLS.items()
-        if other.dialect.name == symbol.dialect.name and name.startswith(f"{module}.")
+        if other.dialect.name == symbol.dialect.name and name.rpartition(".")[0] == module
     ]
     found = [(other, v) for other in beside for v in other.variants if v.loss is loss]
     own = [_switched(symbol, v) for other, v in found if other is symbol and v.when]
