@@ -24,7 +24,7 @@ from lossmeter.errors import (
     ShapeMismatch,
 )
 from lossmeter.plan.batch import Batch, Tensors, bind
-from lossmeter.plan.class_weights import class_of, class_table
+from lossmeter.plan.class_weights import ClassTable, class_of, class_table
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
@@ -230,7 +230,7 @@ class Evaluation:
         if unknown is not None:
             losses = np.where(unknown, np.nan, losses)
         if work.table is not None:
-            chosen = work.table[class_of(candidate, operands["targets"])]
+            chosen = work.table.picked(class_of(candidate, operands["targets"]))
             weights = chosen if weights is None else weights * chosen
         own = _own(batch, operands, extras, losses)
         if own is not None and weights is not None:
@@ -306,7 +306,7 @@ class _Work:
 
     batch: Batch
     inputs: Mapping[str, Array]
-    table: Array | None
+    table: ClassTable | None
 
 
 def _dtype_beside(batch: Batch, x: Array) -> np.dtype[np.generic]:

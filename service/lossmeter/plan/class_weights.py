@@ -1,7 +1,8 @@
 """Weights picked by the class of each target."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,20 +14,66 @@ from lossmeter.plan.plan import Candidate, ClassWeight
 
 FIELD = "params.class_weight"
 HALF = 0.5
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """The weight of each class.
+
+    Attributes:
+        weights: Weight of each class.
+        labels: The classes, sorted, where they are labels; None where they are counted from 0.
+        closed: Whether there are no other labels; else those weigh 1.
+    """
+
+    weights: Array
+    labels: Array | None = None
+    closed: bool = False
+
+    def picked(self, classes: Array) -> Array:
+        """The weight of each of these classes.
+
+        Raises:
+            ParameterInvalid: A label has no weight.
+        """
+        if self.labels is None:
+            return self.weights[classes]
+        place = np.searchsorted(self.labels, classes)
+        found = np.append(self.labels, 0)[place] == classes
+        found &= place < self.labels.size
+        if self.closed and not found.all():
+            raise ParameterInvalid(
+                f"class_weight has {self.weights.size} numbers, and targets hold labels that are "
+                "no places among them; map labels to weights",
+                field=FIELD,
+            )
+        return np.where(found, np.append(self.weights, 1.0)[place], 1.0)
 
 
 def class_of(candidate: Candidate, targets: Array) -> Array:
-    """The class of each target: its index, the greatest of a distribution, or y > ½."""
+    """The class of each target: its index, the greatest of a distribution, or y > ½.
+
+    Raises:
+        ParameterInvalid: A loss value is of several targets, which have no one class.
+    """
     loss = candidate.variant.loss
     spec = next(spec for spec in loss.inputs if spec.name == "targets")
-    if candidate.domains["targets"].integers:
-        return targets
-    if spec.kind.core:
+    integers = candidate.domains["targets"].integers
+    if spec.kind.core and not integers:
         return targets.argmax(axis=-1)
-    return (targets > HALF).astype(np.int64)
+    if targets.ndim > 1:
+        if targets.shape[-1] != 1:
+            raise ParameterInvalid(
+                f"class_weight needs one target for each loss value; {candidate.symbol.name} makes "
+                f"one of {targets.shape[-1]} in the last axis",
+                field=FIELD,
+            )
+        targets = targets[..., 0]
+    return targets if integers else (targets > HALF).astype(np.int64)
 
 
-def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> Array | None:
+def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> ClassTable | None:
     """The weight of each class; None if the request gives none.
 
     Args:
@@ -42,7 +89,14 @@ def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> Array 
         return None
     if asked == "balanced":
         return _balanced(batch, inputs, omit)
-    return _given(asked, batch.classes)
+    if _of_labels(batch):
+        return _given_labels(asked)
+    return ClassTable(_given(asked, batch.classes))
+
+
+def _of_labels(batch: Batch) -> bool:
+    """Whether the classes are labels, which are not counted from 0."""
+    return batch.candidate.domains["targets"].whole
 
 
 def _given(asked: ClassWeight, classes: int) -> Array:
@@ -64,24 +118,48 @@ def _given(asked: ClassWeight, classes: int) -> Array:
     return table
 
 
-def _balanced(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> Array:
+def _given_labels(asked: ClassWeight) -> ClassTable:
+    if isinstance(asked, list):
+        return ClassTable(np.asarray(asked, np.float64), np.arange(len(asked)), closed=True)
+    assert isinstance(asked, dict)
+    if not all(WHOLE_NUMBER.fullmatch(name) for name in asked):
+        raise ParameterInvalid("class_weight names a label that is no whole number", field=FIELD)
+    weights = {int(name): weight for name, weight in asked.items()}
+    labels = sorted(weights)
+    return ClassTable(
+        np.asarray([weights[label] for label in labels], np.float64), np.asarray(labels, np.int64)
+    )
+
+
+def _balanced(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> ClassTable:
     """scikit-learn's formula over the kept samples: Σs / (classes present · Σs of the class)."""
     keep = _counted(batch, omit)
-    targets = inputs["targets"][keep]
-    classes = class_of(batch.candidate, targets).astype(np.int64)
-    if classes.size and not (classes.min() >= 0 and classes.max() < batch.classes):
-        return np.ones(batch.classes)  # the domain check of the block names the fault
+    classes = class_of(batch.candidate, inputs["targets"][keep]).astype(np.int64)
     weights = np.ones(batch.shape) if batch.weights is None else batch.weights
-    sums = exact_sums(weights[keep].astype(np.float64), classes, batch.classes)
+    known = _known(batch, classes)
+    labels, codes = np.unique(known, return_inverse=True)
+    counted = weights[keep].astype(np.float64)
+    if known.shape != counted.shape:
+        return ClassTable(np.ones(batch.classes))  # the domain check of the block names the fault
+    sums = exact_sums(counted, codes, labels.size)
     present = [number for number, total in enumerate(sums) if total != ZERO]
     if not present:
         raise EmptyReduction("no entry is kept to balance the classes by", field="inputs.mask")
     total = sum(sums, start=ZERO)
-    table = np.ones(batch.classes)
+    table = np.ones(labels.size)
     for number in present:
         shared = replace(sums[number], units=sums[number].units * len(present))
         table[number] = total / shared
-    return table
+    return ClassTable(table, labels)
+
+
+def _known(batch: Batch, classes: Array) -> Array:
+    """The classes as they are counted; those outside are left out, for the block to judge."""
+    if _of_labels(batch):
+        return classes
+    if batch.candidate.variant.wraps:
+        classes = np.where(classes < 0, classes + batch.classes, classes)
+    return classes[(classes >= 0) & (classes < batch.classes)]
 
 
 def _counted(batch: Batch, omit: bool) -> Array:
