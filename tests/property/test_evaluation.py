@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lossmeter import merge
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import REGISTRY, Loss
+from lossmeter.core.declare import CLASS_WEIGHT, REGISTRY, Loss
 from lossmeter.core.state import State
 from lossmeter.errors import EmptyReduction, NotMergeable, NotStreamable
 from lossmeter.plan.batch import Tensors
@@ -138,6 +139,32 @@ def test_weights_in_the_formula_count_samples(name: str, data: st.DataObject) ->
     # One sample has no score, and more of the same have.
     if batch.rows > 1:
         assert np.allclose(weighed.number(), repeated.number(), rtol=1e-9, equal_nan=True)
+
+
+@losses(lambda loss: CLASS_WEIGHT in loss.params)
+@FEW
+@given(st.data())
+def test_a_class_weight_is_that_of_its_samples(name: str, data: st.DataObject) -> None:
+    batch = data.draw(batches(name))
+    classes = class_of(batch)
+    assume(classes is not None)
+    assert classes is not None
+    weights = {str(number): 0.5 + number for number in range(classes.max() + 1)}
+    weighed = batch.with_inputs(sample_weight=np.where(classes < 0, 1.0, 0.5 + classes))
+    chosen = replace(batch, params={**batch.params, "class_weight": weights})
+    for reduction in ("sum", "weighted_mean"):
+        assert same(chosen.number(reduction), weighed.number(reduction))
+    balanced = replace(batch, params={**batch.params, "class_weight": "balanced"})
+    assert math.isclose(balanced.answer().weight, classes.size, rel_tol=1e-12)
+
+
+def class_of(batch: Batch) -> Array | None:
+    """The class of each target; none where there are rows of labels."""
+    targets = batch.inputs["targets"]
+    (spec,) = (spec for spec in batch.loss.inputs if spec.name == "targets")
+    if spec.kind.domain.integers:
+        return targets if targets.ndim == 1 or not spec.kind.optional else None
+    return targets.argmax(axis=-1) if spec.kind.core else (targets > 0.5).astype(np.int64)
 
 
 @OF_SAMPLES
