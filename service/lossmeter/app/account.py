@@ -1,47 +1,27 @@
 """An account of one evaluation: its answer, and the steps that lead to it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 
-from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
+from lossmeter.app.entries import NUMPY, Entries, recodings
 from lossmeter.app.evaluation import Evaluation
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Linear, Part
-from lossmeter.core.program import FACTOR, Program
+from lossmeter.core.program import Program
 from lossmeter.core.reductions import Reduction
-from lossmeter.dialects.words import INNER, LENGTHS, fixed, guarded, marks
+from lossmeter.dialects import words
+from lossmeter.dialects.symbols import Rule
 from lossmeter.plan.batch import Batch, Tensors, bind
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
 
-# An account is of the numbers on the reference backend, whatever computed the answer.
-NUMPY = cast(Namespace, np)
-NEAR = 1e-12
-# What each mean divides by, in words.
-DIVISORS = {
-    "mean": "the number of loss values",
-    "weighted_mean": "Σ of weights",
-    "nonzero_mean": "the number of weights that are not 0",
-    "batch_mean": "the size of the batch",
-    "keras2": "the number of kept values · weights not 0 / number of values",
-    "rms": "Σ of weights",
-    "exp_mean": "Σ of weights",
-    "geometric_mean": "Σ of weights",
-    "macro_mean": "the number of groups",
-    "cvar": "the weight of the worst share",
-}
-OWN = {
-    "class_factor": "Σ of class weights",
-    "factor": "Σ of weight",
-    "lists": "the number of lists with a valid item",
-    "ratio": "Σ of weighted targets by size",
-}
+CLIP = "clip_epsilon"
 Numbers = Mapping[str, float | list[int]]
 
 
@@ -67,20 +47,24 @@ class Account:
     Attributes:
         plan: Symbol and reduction.
         batch: The tensors, bound to it.
+        entries: Its kept entries.
         answer: The answer.
-        numerator: The weighted sum that was divided.
+        numerator: What was summed; None where the answer is no sum and no quotient.
         divisor: What it was divided by, in words; empty if by nothing.
+        joins: How many values each loss value joins.
         steps: What was done, in its order.
-        manners: What the symbol did besides the formula that changed a number, as phrases.
+        manners: What the symbol did besides the formula that changed a number, by kind.
     """
 
     plan: Plan
     batch: Batch
+    entries: Entries
     answer: Answer
-    numerator: float
+    numerator: float | None
     divisor: str
+    joins: int
     steps: tuple[Step, ...]
-    manners: tuple[str, ...]
+    manners: Mapping[str, str]
 
     @property
     def candidate(self) -> Candidate:
@@ -99,87 +83,67 @@ def account(plan: Plan, tensors: Tensors, options: Options, backend: Backend) ->
     evaluation = Evaluation(plan, stateless, backend, tuple(dict.fromkeys(kinds)))
     evaluation.add(tensors)
     answer, batch = evaluation.finish(), bind(plan, tensors)
+    entries = Entries(batch)
     numerator = _numerator(plan, batch, answer, evaluation.linear)
-    divisor = _divisor(plan.reduction, batch.candidate)
-    entries = _Entries(batch)
-    labels, guards = list(_labels(batch)), list(_guards(batch, entries))
+    divisor = _divisor(plan.reduction, batch) if numerator is not None else ""
     steps = (
         _symbol(plan, batch),
         _shapes(batch),
-        *labels,
+        *_labels(batch),
         _mask(batch, entries, answer),
-        *guards,
+        *_guards(batch, entries),
         *_values(batch, entries),
         *_weights(batch, answer),
-        *_sums(answer, numerator, divisor),
+        *_sums(plan, answer, numerator, divisor),
     )
     return Account(
         plan=plan,
         batch=batch,
+        entries=entries,
         answer=answer,
         numerator=numerator,
         divisor=divisor,
+        joins=_joins(batch, entries),
         steps=steps,
-        manners=tuple(_manners(plan, batch, entries, [*labels, *guards])),
+        manners=dict(_manners(plan, batch, entries, tensors.laid_out)) if entries.kept else {},
     )
 
 
-def _numerator(plan: Plan, batch: Batch, answer: Answer, linear: Linear) -> float:
-    if batch.groups.joined and isinstance(answer.value, float) and answer.denominator:
-        return answer.value * answer.denominator
-    by_length = plan.reduction.own_divisor and batch.candidate.own == "lengths"
+def _numerator(plan: Plan, batch: Batch, answer: Answer, linear: Linear) -> float | None:
+    """What is summed; from the answer where it is more than the weighted loss values."""
+    reduction, value, below = plan.reduction, answer.value, answer.denominator
+    if not isinstance(value, float) or below is None:
+        return None
+    if batch.groups.joined:
+        return None if reduction.root else value * below
+    if reduction.name in words.SUMMED:
+        inverse = {"rms": lambda x: x * x, "geometric_mean": _log}.get(reduction.name, float)
+        return inverse(value) * below
+    if reduction.name != "sum" and reduction.name not in words.DIVISORS:
+        return None
+    by_length = reduction.own_divisor and batch.candidate.own == "lengths"
     return float(linear.divisor if by_length else linear.total)
 
 
-def _divisor(reduction: Reduction, candidate: Candidate) -> str:
-    if reduction.own_divisor and candidate.own in OWN:
-        return OWN[candidate.own]
+def _log(x: float) -> float:
+    return math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
+
+
+def _divisor(reduction: Reduction, batch: Batch) -> str:
+    if reduction.own_divisor and batch.candidate.own in words.OWN:
+        return words.OWN[batch.candidate.own]
     if reduction.divisor is not None:
         return "the divisor asked for"
-    return DIVISORS.get(reduction.name, "")
+    once = reduction.own_weights and batch.weight_entries != math.prod(batch.shape)
+    each = ", each counted once" if once else ""
+    said = words.DIVISORS.get(reduction.name, "")
+    return said + each
 
 
-class _Entries:
-    """The kept entries of a batch as one block, as a kernel finds them."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.total = int(np.prod(batch.shape))
-        keep = np.ones(self.total, bool) if batch.mask is None else batch.mask.reshape(-1)
-        inputs = surveyed(batch)
-        ignored = batch.candidate.ignore_index
-        self.masked = self.total - int(np.count_nonzero(keep))
-        if ignored is not None:
-            keep = keep & (np.reshape(inputs["targets"], -1) != ignored)
-        self.kept = int(np.count_nonzero(keep))
-        self.ignored = self.total - self.masked - self.kept
-        self.inputs: dict[str, Array] = {}
-        self.extras: dict[str, Array] = {}
-        if self.kept:
-            self._compute(batch, inputs, keep)
-
-    def _compute(self, batch: Batch, inputs: Mapping[str, Array], keep: Array) -> None:
-        """Inputs and extras in the computing dtype, class indices as integers."""
-        rank, dtype = len(batch.shape), batch.dtype
-        domains = batch.candidate.domains
-        block = {
-            name: np.reshape(x, (self.total, *x.shape[rank:]))[keep]
-            for name, x in {**inputs, **batch.extras}.items()
-        }
-        operands = {
-            name: block[name] if domains[name].integers else block[name].astype(dtype)
-            for name in inputs
-        }
-        Admission(batch.candidate.symbol).admit(batch, operands)
-        self.inputs = {**operands, **{n: x.astype(dtype) for n, x in batch.shared.items()}}
-        constants = {name: x.astype(dtype) for name, x in batch.constants.items()}
-        self.extras = {**{name: block[name] for name in batch.extras}, **constants}
-
-    def values(self, program: Program) -> Array:
-        """The loss values before the last axis is joined."""
-        extras = {name: x for name, x in self.extras.items() if name != FACTOR}
-        with np.errstate(all="ignore"):
-            found = replace(program, inner="")(NUMPY, self.inputs, extras)
-        return np.asarray(found, dtype=np.float64)
+def _joins(batch: Batch, entries: Entries) -> int:
+    if batch.groups.joined and batch.candidate.columns == "uniform_average":
+        return len(batch.groups.keys)
+    return entries.values().shape[-1] if batch.program.inner and entries.kept else 1
 
 
 def _symbol(plan: Plan, batch: Batch) -> Step:
@@ -197,10 +161,14 @@ def _symbol(plan: Plan, batch: Batch) -> Step:
 
 def _shapes(batch: Batch) -> Step:
     arrays = {**batch.inputs, **batch.shared}
-    told = [f"{name} {list(x.shape)} {x.dtype}" for name, x in arrays.items()]
+    told = [f"{name} {list(x.shape)} {_dtype(x)}" for name, x in arrays.items()]
     shape = [] if batch.candidate.variant.loss.collapses else list(batch.shape)
     says = f"{', '.join(told)}; loss values {shape}, computed in {batch.dtype}"
     return Step("shapes", says, {"shape": shape})
+
+
+def _dtype(x: Array) -> str:
+    return "strings" if x.dtype.kind in "US" else x.dtype.name
 
 
 def _labels(batch: Batch) -> Iterator[Step]:
@@ -216,7 +184,7 @@ def _labels(batch: Batch) -> Iterator[Step]:
             yield Step("labels", says, {"changed": changed})
 
 
-def _mask(batch: Batch, entries: _Entries, answer: Answer) -> Step:
+def _mask(batch: Batch, entries: Entries, answer: Answer) -> Step:
     omitted = answer.omitted or 0
     left = {
         "under the mask": entries.masked,
@@ -224,12 +192,12 @@ def _mask(batch: Batch, entries: _Entries, answer: Answer) -> Step:
         "not finite": omitted,
     }
     told = ", ".join(f"{number} {why}" for why, number in left.items() if number)
-    says = f"{entries.kept - omitted} of {entries.total} entries are kept"
+    says = f"{entries.kept - omitted} of {_many(entries.total, 'entry', 'entries')} are kept"
     numbers = {"kept": entries.kept - omitted, "entries": entries.total}
-    return Step("mask", says + (f": {told} are left out" if told else ""), numbers)
+    return Step("mask", says + (f"; left out: {told}" if told else ""), numbers)
 
 
-def _guards(batch: Batch, entries: _Entries) -> Iterator[Step]:
+def _guards(batch: Batch, entries: Entries) -> Iterator[Step]:
     program, name = batch.program, batch.candidate.symbol.name
     if not entries.kept:
         return
@@ -239,9 +207,14 @@ def _guards(batch: Batch, entries: _Entries) -> Iterator[Step]:
             alone = Program(program.loss, guards=((guard, setting),))
             after = alone.guarded(NUMPY, before, {})
             changed = sum(_changed(before[key], after[key]) for key in after)
-            says = f"{name} {guarded(guard, setting)}: {_many(changed, 'number')} changed"
+            says = f"{name} {_guarded(batch, guard, setting)}: {_many(changed, 'number')} changed"
             yield Step("guard", says, {"changed": changed})
             before = after
+
+
+def _guarded(batch: Batch, guard: str, setting: object) -> str:
+    machine = guard == "clip_machine_epsilon"
+    return words.guarded(guard, float(np.finfo(batch.dtype).eps) if machine else setting)
 
 
 def _changed(before: Array, after: Array) -> int:
@@ -250,27 +223,28 @@ def _changed(before: Array, after: Array) -> int:
     return int(np.count_nonzero((before != after) & ~(np.isnan(before) & np.isnan(after))))
 
 
-def _values(batch: Batch, entries: _Entries) -> Iterator[Step]:
-    if not entries.kept:
+def _values(batch: Batch, entries: Entries) -> Iterator[Step]:
+    values = entries.values() if entries.kept else np.zeros(0)
+    if not values.size:
         return
-    values = entries.values(batch.program)
     low, high = float(np.min(values)), float(np.max(values))
-    says = f"the formula gives {_many(values.size, 'value')}, from {low:.6g} to {high:.6g}"
+    span = f"from {low:.6g} to {high:.6g}" if values.size > 1 else f"{low:.6g}"
+    says = f"the formula gives {_many(values.size, 'value')}, {span}"
     yield Step("values", says, {"values": values.size, "least": low, "greatest": high})
     if batch.program.inner:
         size, name = values.shape[-1], batch.candidate.symbol.name
-        says = f"{name} {INNER[batch.program.inner]}, {_many(size, 'value')} each"
+        says = f"{name} {words.INNER[batch.program.inner]}, {_many(size, 'value')} each"
         yield Step("inner", says, {"size": size})
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _many(number: int, what: str, plural: str = "") -> str:
+    return f"{number} {what if number == 1 else plural or f'{what}s'}"
 
 
 def _weights(batch: Batch, answer: Answer) -> Iterator[Step]:
     candidate = batch.candidate
     if batch.weights is not None:
-        reached = _many(int(np.prod(batch.shape)), "loss value")
+        reached = _many(math.prod(batch.shape), "loss value")
         says = (
             f"{_many(batch.weight_entries, 'weight')} for {reached}; "
             f"those of the kept sum to {answer.weight:.10g}"
@@ -282,44 +256,81 @@ def _weights(batch: Batch, answer: Answer) -> Iterator[Step]:
         yield Step("factor", "the framework's own weights multiply the loss values")
 
 
-def _sums(answer: Answer, numerator: float, divisor: str) -> Iterator[Step]:
-    below, value = answer.denominator, answer.value
-    if divisor and below is not None:
-        says = f"the weighted loss values sum to {numerator:.10g}"
+def _sums(plan: Plan, answer: Answer, numerator: float | None, divisor: str) -> Iterator[Step]:
+    below, value, name = answer.denominator, answer.value, answer.reduction
+    if divisor and numerator is not None and below is not None:
+        summed = words.SUMMED.get(name, "the weighted loss values")
+        says = f"{summed} sum to {numerator:.10g}"
         yield Step("numerator", says, {"numerator": numerator})
         yield Step("divisor", f"{divisor} = {below:.10g}", {"divisor": below})
+    made = f"{name}, {_outer(plan.reduction)}," if _outer(plan.reduction) else name
     if isinstance(value, float):
-        yield Step("result", f"{answer.reduction} = {value!r}", {"value": value})
+        at = "" if answer.index is None else f", first in sample {answer.index}"
+        yield Step("result", f"{made} = {value!r}{at}", {"value": value})
     else:
         many = len(value) if isinstance(value, Mapping) else int(np.size(value))
-        yield Step("result", f"{answer.reduction} gives {_many(many, 'value')}")
+        yield Step("result", f"{made} gives {_many(many, 'value')}")
 
 
-def _manners(plan: Plan, batch: Batch, entries: _Entries, changes: list[Step]) -> Iterator[str]:
-    """What changed a number besides the formula."""
-    variant = batch.candidate.variant
-    guards = [step for step in changes if step.step == "guard"]
-    for (guard, setting), step in zip(batch.program.guards, guards, strict=False):
-        if step.numbers["changed"]:
-            yield guarded(guard, setting)
-    read = any(step.step == "labels" and step.numbers["changed"] for step in changes)
-    for mark in marks(variant):
-        if read or variant.survey is None or variant.survey.why not in mark:
-            yield mark
-    if entries.kept:
-        yield from _effects(batch, entries)
-    if plan.reduction.own_divisor and batch.candidate.own == "lengths":
-        yield LENGTHS
+def _outer(reduction: Reduction) -> str:
+    return (
+        words.ROOT
+        if reduction.root and reduction.rule.mean
+        else words.OUTER.get(reduction.name, "")
+    )
 
 
-def _effects(batch: Batch, entries: _Entries) -> Iterator[str]:
-    """The parameters that no request sets, and without which the values were others."""
-    program, values = batch.program, entries.values(batch.program)
+def _manners(
+    plan: Plan, batch: Batch, entries: Entries, laid_out: bool
+) -> Iterator[tuple[str, str]]:
+    """What changes a number besides the formula, by kind: each is tried against doing without."""
+    program = batch.program
+    for at, (guard, setting) in enumerate(program.guards):
+        others = program.guards[:at] + program.guards[at + 1 :]
+        if (guard, setting) not in recodings(batch) and entries.differs(guards=others):
+            kind = CLIP if guard == "clip_machine_epsilon" else guard
+            yield kind, _guarded(batch, guard, setting)
     defaults = {param.name: param.default for param in program.loss.params}
-    for name, phrase in fixed(dict(program.params)).items():
-        params = {**dict(program.params), name: defaults[name]}
-        plain = entries.values(replace(program, params=tuple(sorted(params.items()))))
-        if not np.allclose(values, plain, rtol=NEAR, atol=0.0, equal_nan=True):
-            yield phrase
-    if program.inner and values.shape[-1] > 1:
-        yield INNER[program.inner]
+    for name, phrase in words.fixed(dict(program.params)).items():
+        if entries.differs_with(name, defaults[name]):
+            yield name, phrase
+    yield from _marks(batch, entries)
+    yield from _read(batch, laid_out)
+    yield from ((name, words.GIVEN[name]) for name in batch.candidate.around)
+    yield from _by_class(batch)
+    if plan.reduction.own_divisor and batch.candidate.own == "lengths":
+        yield "lengths", words.LENGTHS
+
+
+def _by_class(batch: Batch) -> Iterator[tuple[str, str]]:
+    """How the weights of classes act: that differs where a sample has a share of several."""
+    candidate = batch.candidate
+    if "class_factor" in candidate.per_class:
+        indexed = candidate.domains["targets"].index
+        alone = indexed and not candidate.parameter.get("label_smoothing")
+        yield "class_factor", words.BY_CLASS if alone else words.GIVEN["class_factor"]
+    elif candidate.class_weight is not None:
+        yield "class_factor", words.BY_CLASS
+
+
+def _marks(batch: Batch, entries: Entries) -> Iterator[tuple[str, str]]:
+    """What a variant is marked with, where the data meet it."""
+    candidate, variant = batch.candidate, batch.candidate.variant
+    met = {
+        "drops_zeros": variant.drops_zeros and bool((entries.values() == 0.0).any()),
+        "wraps": variant.wraps and entries.counts_from_last(),
+        "all_axes": variant.all_axes and candidate.rules.get(Rule.SUMMED_AXES) is None,
+    }
+    yield from ((name, words.MARKED[name]) for name, does in met.items() if does)
+
+
+def _read(batch: Batch, laid_out: bool) -> Iterator[tuple[str, str]]:
+    """What a look at the whole batch changes."""
+    survey, after = batch.candidate.variant.survey, surveyed(batch)
+    changed = {name for name, x in after.items() if x is not batch.inputs[name]}
+    if "predictions" in changed:
+        yield "scores", words.SQUASHES
+    # Labels that it tells otherwise are given so to others; those that it is given mean others.
+    if survey is not None and "targets" in changed and laid_out:
+        if not np.array_equal(after["targets"], batch.inputs["targets"]):
+            yield "labels", words.reads(survey.why)

@@ -1,19 +1,18 @@
 """An answer step by step, and beside it what every other framework says of the same data."""
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from lossmeter.app.account import NEAR, Account, Step, account
-from lossmeter.app.answer import Answer, Value
+from lossmeter.app.account import Account, Step, account
+from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
-from lossmeter.app.translation import others, tensors_for, translated
+from lossmeter.app.differences import agree, differences
+from lossmeter.app.entries import ROUNDING, near, recodings
+from lossmeter.app.translation import forms, others, tensors_for, translated
 from lossmeter.dialects.symbols import Symbol
-from lossmeter.dialects.words import INNER
+from lossmeter.dialects.words import RECODED
 from lossmeter.errors import LossmeterError, ShapeMismatch
-from lossmeter.plan.batch import SHARED, Tensors
+from lossmeter.plan.batch import Tensors
 from lossmeter.plan.plan import Plan
 from lossmeter.plan.request import Options
 
@@ -99,35 +98,38 @@ def _opinions(
 ) -> Iterator[Opinion]:
     for symbol, index in others(asked.candidate):
         try:
-            plan = translated(asked.candidate, asked.plan, symbol, index, params)
+            plan = translated(asked, symbol, index, params)
             given = tensors_for(asked, tensors, plan)
-            other = _asked_of(plan, given, options, backend)
+            other, shaped = _asked_of(plan, given, options, backend)
         except LossmeterError as error:
             yield _refusal(symbol, error)
             continue
-        yield _opinion(asked, other)
+        yield _opinion(asked, other, shaped)
 
 
-def _asked_of(plan: Plan, tensors: Tensors, options: Options, backend: Backend) -> Account:
-    """The account of another dialect, its weights with axes of 1 after them if it asks for those.
+def _asked_of(
+    plan: Plan, tensors: Tensors, options: Options, backend: Backend
+) -> tuple[Account, str]:
+    """The account of another dialect, and the shape of the weights if it asks for another.
 
     Raises:
         LossmeterError: As an evaluation.
     """
-    try:
-        return account(plan, tensors, options, backend)
-    except ShapeMismatch:
-        rank = tensors.arrays["predictions"].ndim
-        spread = {
-            name: x.reshape(x.shape + (1,) * (rank - x.ndim)) if name in SHARED and x.ndim else x
-            for name, x in tensors.arrays.items()
-        }
-        if all(spread[name] is tensors.arrays[name] for name in spread):
-            raise
-        return account(plan, replace(tensors, arrays=spread), options, backend)
+    refused: ShapeMismatch | None = None
+    for given, shaped in forms(tensors):
+        try:
+            return account(plan, given, options, backend), shaped
+        except ShapeMismatch as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def _refusal(symbol: Symbol, error: LossmeterError) -> Opinion:
+    called = symbol.dialect.name or "the canonical loss"
+    at = error.field or ""
+    asked = f"{called} cannot be asked: {at.removeprefix('params.')}: "
+    said = asked if at.startswith("params.") else f"{called} refuses this data: "
     return Opinion(
         symbol=symbol.name,
         framework=symbol.dialect.name,
@@ -138,13 +140,13 @@ def _refusal(symbol: Symbol, error: LossmeterError) -> Opinion:
         denominator=None,
         divisor="",
         agrees=False,
-        why=(f"{_called(symbol)} refuses this data: {error.detail}",),
+        why=(said + error.detail,),
     )
 
 
-def _opinion(asked: Account, other: Account) -> Opinion:
+def _opinion(asked: Account, other: Account, shaped: str) -> Opinion:
     symbol, answer = other.plan.symbol, other.answer
-    agrees = _near(asked.answer.value, answer.value, NEAR)
+    agrees = agree(asked, other)
     return Opinion(
         symbol=symbol.name,
         framework=symbol.dialect.name,
@@ -155,94 +157,22 @@ def _opinion(asked: Account, other: Account) -> Opinion:
         denominator=answer.denominator,
         divisor=other.divisor,
         agrees=agrees,
-        why=() if agrees else tuple(_why(asked, other)),
-        note=_note(asked, other),
+        why=() if agrees else differences(asked, other),
+        note="; ".join([*_notes(asked, other), *([shaped] if shaped else [])]),
     )
 
 
-def _note(asked: Account, other: Account) -> str:
-    told = []
-    if other.plan.symbol.default_reduction == "none" and other.answer.reduction != "none":
-        told.append(f"reduces nothing by itself; here its {other.answer.reduction} is taken")
+def _notes(asked: Account, other: Account) -> Iterator[str]:
+    """What was done so that the other could be asked, and how near it came."""
+    symbol, reduction = other.plan.symbol, other.answer.reduction
+    if symbol.default_reduction == "none" and reduction not in ("none", asked.plan.reduction.name):
+        yield f"reduces nothing by itself; here its {reduction} is taken"
     if other.batch.program.inner and "predictions" in other.batch.inputs:
         ours, its = (made.batch.inputs["predictions"].ndim for made in (asked, other))
-        told += ["is given an axis of one output"] if its > ours else []
-    return "; ".join(told)
-
-
-def _why(asked: Account, other: Account) -> Iterator[str]:
-    """A sentence for each difference that the two numbers come of."""
-    ours, theirs = _called(asked.plan.symbol), _called(other.plan.symbol)
-    if not asked.answer.count and not other.answer.count:
-        a, b = (_told(made.answer.value) for made in (asked, other))
-        yield f"nothing is kept, and the mean of nothing is {a} in {ours} and {b} in {theirs}"
-        return
-    yield from _divisors(asked, other, ours, theirs)
-    same_sum = _near(asked.numerator, other.numerator, NEAR)
-    joined = tuple(INNER.values())
-    yield from _manners(asked, other, (ours, theirs), joined if same_sum else None)
-    if same_sum:
-        return
-    yield from _parameters(asked, other, ours, theirs)
-    if asked.batch.weights is not None and asked.answer.weight != other.answer.weight:
-        shape, its_shape = list(asked.batch.shape), list(other.batch.shape)
-        yield (
-            f"weights meet loss values of shape {shape} in {ours}, where they sum to "
-            f"{asked.answer.weight:.6g}, and of shape {its_shape} in {theirs}, where they sum to "
-            f"{other.answer.weight:.6g}"
-        )
-
-
-def _divisors(asked: Account, other: Account, ours: str, theirs: str) -> Iterator[str]:
-    a, b = asked.answer.denominator, other.answer.denominator
-    if a is None or b is None or not (asked.divisor and other.divisor):
-        if asked.answer.reduction != other.answer.reduction:
-            yield f"{ours} takes {asked.answer.reduction}, {theirs} {other.answer.reduction}"
-    elif a != b:
-        same = asked.divisor == other.divisor
-        yield (
-            f"{ours} divides by {asked.divisor} = {a:.6g}, {theirs} by "
-            f"{'that' if same else other.divisor} = {b:.6g}"
-        )
-
-
-def _manners(
-    asked: Account, other: Account, names: tuple[str, str], among: tuple[str, ...] | None
-) -> Iterator[str]:
-    """What one does and the other does not; among these only, if any are named."""
-    ours, theirs = names
-    both = ((asked, ours, other, theirs), (other, theirs, asked, ours))
-    for one, name, another, its_name in both:
-        for phrase in one.manners:
-            if phrase not in another.manners and (among is None or phrase in among):
-                yield f"{name} {phrase}, {its_name} does not"
-
-
-def _parameters(asked: Account, other: Account, ours: str, theirs: str) -> Iterator[str]:
-    mine, its = asked.candidate.parameter, other.candidate.parameter
-    for param in asked.candidate.variant.loss.open_params:
-        mine_set, its_set = mine.get(param.name), its.get(param.name)
-        if mine_set != its_set:
-            yield f"{param.name} is {_set(mine_set)} in {ours} and {_set(its_set)} in {theirs}"
-
-
-def _set(value: object) -> str:
-    return "not set" if value is None else f"{value:g}" if isinstance(value, float) else f"{value}"
-
-
-def _told(value: Value | None) -> str:
-    return f"{value:g}" if isinstance(value, float) else "an array"
-
-
-def _called(symbol: Symbol) -> str:
-    """The framework's name, or that the loss is canonical."""
-    return symbol.dialect.name or "the canonical loss"
-
-
-def _near(a: Value, b: Value, room: float) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=room, abs_tol=0.0) or (math.isnan(a) and math.isnan(b))
-    if isinstance(a, dict) or isinstance(b, dict):
-        return a == b
-    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    return x.shape == y.shape and bool(np.allclose(x, y, rtol=room, atol=0.0, equal_nan=True))
+        if its > ours:
+            yield "is given an axis of one output"
+    for guard, _ in recodings(asked.batch):
+        yield f"is given {RECODED[guard]}"
+    exact = ROUNDING["float64"]
+    if agree(asked, other) and not near(asked.answer.value, other.answer.value, exact):
+        yield f"differs by rounding in {other.batch.dtype}"

@@ -1,23 +1,29 @@
 """A request in one dialect, as another dialect would be asked for the same thing."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from lossmeter.app.account import Account
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.app.entries import NUMPY, recodings
+from lossmeter.core.arrays import Array
 from lossmeter.core.declare import CLASS_WEIGHT
-from lossmeter.core.guards import GUARDS, RECODING
+from lossmeter.core.guards import GUARDS
+from lossmeter.core.program import FACTOR
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Rule, Symbol, Variant, canonical
-from lossmeter.plan.batch import Batch, Tensors, inputs_of
+from lossmeter.plan.batch import SHARED, Batch, Tensors, inputs_of
 from lossmeter.plan.layout import ANY
 from lossmeter.plan.parameters import default_of
 from lossmeter.plan.plan import Candidate, Plan, prepare
 from lossmeter.plan.request import ReductionBody
 from lossmeter.plan.survey import surveyed
+
+# What a framework calls the number of classes where it must be told.
+COUNT = "num_classes"
 
 
 def others(asked: Candidate) -> Iterator[tuple[Symbol, int]]:
@@ -37,12 +43,11 @@ def _manner(symbol: Symbol) -> tuple[str, object]:
     return symbol.dialect.name, symbol.dialect.align
 
 
-def translated(asked: Candidate, plan: Plan, symbol: Symbol, index: int, given: set[str]) -> Plan:
+def translated(made: Account, symbol: Symbol, index: int, given: set[str]) -> Plan:
     """The same loss with the same parameters, asked of another symbol.
 
     Args:
-        asked: The loss as it was asked for.
-        plan: Its plan.
+        made: The loss as it was asked for.
         symbol: The other symbol.
         index: Which of its variants.
         given: The keywords that the request set.
@@ -50,7 +55,7 @@ def translated(asked: Candidate, plan: Plan, symbol: Symbol, index: int, given: 
     Raises:
         LossmeterError: The other symbol cannot be asked for it.
     """
-    variant = symbol.variants[index]
+    variant, asked = symbol.variants[index], made.candidate
     carried = _carried(asked, given)
     params = {
         keyword: carried[meaning]
@@ -59,7 +64,9 @@ def translated(asked: Candidate, plan: Plan, symbol: Symbol, index: int, given: 
     }
     params |= variant.when
     params |= _by_rule(asked, variant)
-    return prepare(symbol.name, params, _reduction(plan.reduction, symbol))
+    if COUNT in variant.keywords and default_of(variant, COUNT) is ...:
+        params[COUNT] = made.batch.classes
+    return prepare(symbol.name, params, _reduction(made.plan.reduction, symbol))
 
 
 def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
@@ -75,7 +82,8 @@ def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
         "class_weight": asked.class_weight,
         "ignore_index": asked.ignore_index,
     }
-    lists = {name: x.tolist() for name, x in asked.per_output.items()}
+    given_lists = {**asked.per_output, **asked.per_class}
+    lists = {name: x.tolist() for name, x in given_lists.items()}
     force = {**force, **around, **lists}
     return {name: force[name] for name in named if force.get(name) is not None}
 
@@ -126,21 +134,23 @@ def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
     if inner and not asked.program.inner and batch.inputs["predictions"].ndim == 1:
         # A model has an axis of outputs, if only one; without it the batch would be averaged away.
         arrays |= {name: np.asarray(arrays[name])[:, None] for name in inputs}
-    if asked.factor is not None and "sample_weight" not in arrays:
-        arrays["sample_weight"] = batch.extras["factor"]
+    if asked.factor is not None:
+        weights = 1.0 if batch.weights is None else batch.weights
+        arrays["sample_weight"] = batch.extras[FACTOR] * weights
     return Tensors(_unignored(asked, plan, arrays), laid_out=True)
 
 
 def _canonical(batch: Batch) -> dict[str, Array]:
     """The inputs in the encoding of the canonical loss."""
-    inputs = dict(surveyed(batch))
-    recoding = [guard for guard in batch.program.guards if guard[0] in RECODING]
-    if recoding:
+    # Labels told otherwise are the same labels; scores that a framework squashes are others.
+    given = {name: x for name, x in batch.inputs.items() if name == "predictions"}
+    inputs = {**surveyed(batch), **given}
+    if recoding := recodings(batch):
         domains = batch.candidate.domains
         values = {n: x.astype(batch.dtype) for n, x in inputs.items() if not domains[n].integers}
         with np.errstate(all="ignore"):
             for name, setting in recoding:
-                values = GUARDS[name](cast(Namespace, np), values, setting)
+                values = GUARDS[name](NUMPY, values, setting)
         inputs |= values
     return inputs
 
@@ -155,3 +165,25 @@ def _unignored(asked: Candidate, plan: Plan, arrays: Mapping[str, Array]) -> dic
         mask = found.get("mask")
         found["mask"] = kept if mask is None else kept & np.asarray(mask, dtype=bool)
     return found
+
+
+def forms(tensors: Tensors) -> Iterator[tuple[Tensors, str]]:
+    """The tensors, then with weights and mask in the shapes that other dialects take.
+
+    That is with axes of 1 after them, and without the last axes along which they are constant.
+    """
+    yield tensors, ""
+    rank = max(x.ndim for x in tensors.arrays.values())
+    given = {name: tensors.arrays[name] for name in SHARED if name in tensors.arrays}
+    spread = {n: x.reshape(x.shape + (1,) * (rank - x.ndim)) for n, x in given.items() if x.ndim}
+    for other in (spread, {name: _short(x) for name, x in given.items()}):
+        changed = {n: x for n, x in other.items() if x.shape != given[n].shape}
+        if changed:
+            told = [f"{name} of shape {list(x.shape)}" for name, x in changed.items()]
+            yield replace(tensors, arrays={**tensors.arrays, **other}), f"takes {', '.join(told)}"
+
+
+def _short(x: Array) -> Array:
+    while x.ndim > 1 and x.shape[-1] and (x == x[..., :1]).all():
+        x = x[..., 0]
+    return x

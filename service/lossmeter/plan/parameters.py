@@ -80,7 +80,8 @@ def _field(variant: Variant, keyword: str) -> tuple[Any, Any]:
 
 def default_of(variant: Variant, keyword: str) -> Any:
     """What a keyword is if it is not given; ``...`` if it must be."""
-    return _field(variant, keyword)[1].default
+    field = _field(variant, keyword)[1]
+    return ... if field.is_required() else field.default
 
 
 def param_of(variant: Variant, name: str) -> Param:
