@@ -118,15 +118,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
     """Evaluate files of predictions in blocks, with the bits that the service gives."""
     with _mistakes_told():
         spec = _spec(loss, params, reduction, by, state is not None, batch_id)
-        named = {
-            "predictions": predictions,
-            "targets": targets,
-            "sample_weight": sample_weight,
-            "mask": mask,
-            by or "": by,
-            **dict(_pair(text) for text in other or []),
-        }
-        columns = _columns({k: v for k, v in named.items() if v}, loss, files[0])
+        named = _named(predictions, targets, sample_weight, mask, by, other)
+        columns = _columns(named, loss, files[0])
         tables = [Table(file, columns) for file in files]
         answer = _evaluated(spec, tables)
         _write_state(answer, state)
@@ -134,7 +127,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
 
 
 @app.command()
-def explain(  # noqa: PLR0917 one option each, and typer passes them by name
+def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     file: Annotated[Path, typer.Argument(help="Parquet, Arrow, CSV or npz.")],
     loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
     predictions: Annotated[
@@ -146,21 +139,16 @@ def explain(  # noqa: PLR0917 one option each, and typer passes them by name
     other: Annotated[
         list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
     ] = None,
+    by: Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")] = None,
     reduction: ReductionOption = None,
     params: Annotated[str, typer.Option(help="Parameters as JSON.")] = "{}",
     output: FormatOption = None,
 ) -> None:
     """Say step by step how a loss comes about, and what every other framework says."""
     with _mistakes_told():
-        spec = _spec(loss, params, reduction, None, False, None)
-        named = {
-            "predictions": predictions,
-            "targets": targets,
-            "sample_weight": sample_weight,
-            "mask": mask,
-            **dict(_pair(text) for text in other or []),
-        }
-        table = Table(file, _columns({k: v for k, v in named.items() if v}, loss, file))
+        spec = _spec(loss, params, reduction, by, False, None)
+        named = _named(predictions, targets, sample_weight, mask, by, other)
+        table = Table(file, _columns(named, loss, file))
         explanation = engine().explain(spec, together(_with_progress([table])))
         assert isinstance(explanation, Explanation)
         if _format(output) is Format.JSON:
@@ -271,6 +259,26 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise MalformedRequest("--input takes NAME=COLUMN", field="input")
     return name, column
+
+
+def _named(  # noqa: PLR0917 as many as the commands have
+    predictions: str,
+    targets: str,
+    sample_weight: str | None,
+    mask: str | None,
+    by: str | None,
+    other: list[str] | None,
+) -> dict[str, str]:
+    """The columns that the flags name, by input."""
+    named = {
+        "predictions": predictions,
+        "targets": targets,
+        "sample_weight": sample_weight,
+        "mask": mask,
+        by or "": by,
+        **dict(_pair(text) for text in other or []),
+    }
+    return {name: columns for name, columns in named.items() if columns}
 
 
 def _columns(named: dict[str, str], loss: str, file: Path) -> Columns:

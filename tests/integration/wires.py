@@ -35,9 +35,13 @@ SECONDS = 60.0
 
 def in_process(_: Service | None, request: Request) -> Reply:
     """The package imported, without a server."""
-    given = {name: _as_given(name, x) for name, x in request["inputs"].items()}
-    with _refusing():
-        return of_process(lossmeter.evaluate(inputs=given, **settings_of(request)))
+    with refusing():
+        return of_process(lossmeter.evaluate(inputs=given(request), **settings_of(request)))
+
+
+def given(request: Request) -> dict[str, Any]:
+    """The inputs of a request as the package's own functions take them."""
+    return {name: _as_given(name, x) for name, x in request["inputs"].items()}
 
 
 def _as_given(name: str, x: Any) -> Any:
@@ -58,7 +62,7 @@ def post(service: Service, path: str, content: bytes) -> httpx.Response:
 
 def over_grpc(service: Service, request: Request) -> Reply:
     """Evaluate."""
-    with _refusing():
+    with refusing():
         return of_grpc(service.stub.Evaluate(message(request), timeout=SECONDS))
 
 
@@ -66,7 +70,7 @@ def over_stream(rows: int) -> Ask:
     """EvaluateStream, so many rows a chunk."""
 
     def ask(service: Service, request: Request) -> Reply:
-        with _refusing():
+        with refusing():
             messages = stream(request, rows)
             return of_grpc(service.stub.EvaluateStream(messages, timeout=SECONDS))
 
@@ -75,7 +79,7 @@ def over_stream(rows: int) -> Ask:
 
 def merged_in_process(_: Service | None, states: Sequence[bytes], request: Request) -> Reply:
     """The package's own merge."""
-    with _refusing():
+    with refusing():
         return of_process(lossmeter.merge([read_state(state) for state in states], **request))
 
 
@@ -90,7 +94,7 @@ def merged_over_grpc(service: Service, states: Sequence[bytes], request: Request
     """MergeStates."""
     asked = json_format.ParseDict(dict(request), pb.MergeStatesRequest())
     asked.states.extend(states)
-    with _refusing():
+    with refusing():
         return of_grpc(service.stub.MergeStates(asked, timeout=SECONDS))
 
 
@@ -103,7 +107,8 @@ def answered(ask: Ask, service: Service, request: Request) -> Reply | Refused:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
+    """Refusals of the package and of gRPC in one form."""
     try:
         yield
     except LossmeterError as error:

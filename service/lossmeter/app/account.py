@@ -141,7 +141,7 @@ def _divisor(reduction: Reduction, batch: Batch) -> str:
 
 
 def _joins(batch: Batch, entries: Entries) -> int:
-    if batch.groups.joined and batch.candidate.columns == "uniform_average":
+    if batch.groups.joined and batch.candidate.columns != "raw_values":
         return len(batch.groups.keys)
     return entries.values().shape[-1] if batch.program.inner and entries.kept else 1
 
@@ -264,7 +264,8 @@ def _sums(plan: Plan, answer: Answer, numerator: float | None, divisor: str) -> 
         yield Step("numerator", says, {"numerator": numerator})
         yield Step("divisor", f"{divisor} = {below:.10g}", {"divisor": below})
     made = f"{name}, {_outer(plan.reduction)}," if _outer(plan.reduction) else name
-    if isinstance(value, float):
+    if not isinstance(value, Mapping) and not np.ndim(value):
+        value = float(value)
         at = "" if answer.index is None else f", first in sample {answer.index}"
         yield Step("result", f"{made} = {value!r}{at}", {"value": value})
     else:
@@ -300,6 +301,8 @@ def _manners(
     yield from _by_class(batch)
     if plan.reduction.own_divisor and batch.candidate.own == "lengths":
         yield "lengths", words.LENGTHS
+    if batch.groups.joined and isinstance(batch.candidate.columns, list):
+        yield "outputs", words.WEIGHED
 
 
 def _by_class(batch: Batch) -> Iterator[tuple[str, str]]:
@@ -319,6 +322,7 @@ def _marks(batch: Batch, entries: Entries) -> Iterator[tuple[str, str]]:
     met = {
         "drops_zeros": variant.drops_zeros and bool((entries.values() == 0.0).any()),
         "wraps": variant.wraps and entries.counts_from_last(),
+        "by_class": variant.by_class,
         "all_axes": variant.all_axes and candidate.rules.get(Rule.SUMMED_AXES) is None,
     }
     yield from ((name, words.MARKED[name]) for name, does in met.items() if does)

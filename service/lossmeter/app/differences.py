@@ -12,12 +12,14 @@ from lossmeter.app.entries import ROUNDING, near
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import CLASS_WEIGHT
 from lossmeter.dialects.keras import align_like_keras
-from lossmeter.dialects.words import APART, INNER
+from lossmeter.dialects.words import APART, INNER, OUTER
 from lossmeter.plan.plan import Candidate
 
 EXACT = ROUNDING["float64"]
 # What changes how many values there are, and not their sum.
 COUNTED = ("drops_zeros",)
+# To whose terms an average taken before is no common factor.
+BENT = frozenset({*OUTER, "harmonic_mean", "cvar"})
 MOST_LISTED = 4
 
 
@@ -107,7 +109,7 @@ def _divided(pair: Pair) -> Iterator[str]:
 def _grouped(pair: Pair) -> Iterator[str]:
     """The first group for which the divisors differ."""
     ours, theirs = pair.asked.answer.groups or {}, pair.other.answer.groups or {}
-    for label in ours.keys() & theirs.keys():
+    for label in (label for label in ours if label in theirs):
         a, b = ours[label].denominator, theirs[label].denominator
         if (
             a is not None
@@ -136,7 +138,8 @@ def _below(account: Account) -> float:
 
 
 def _scale(account: Account) -> int:
-    return 1 if account.batch.program.inner == "sum" else account.joins
+    summed = account.batch.program.inner == "sum" or account.answer.reduction == "macro_mean"
+    return 1 if summed or account.candidate.variant.by_class else account.joins
 
 
 def _equal(a: float, b: float) -> bool:
@@ -183,11 +186,15 @@ def _manners(pair: Pair, among: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _done(account: Account, beside: Account) -> Mapping[str, str]:
-    """The manners of one; that it joins values, too, where no divisor tells."""
-    if account.joins in (1, beside.joins) or (account.divisor and beside.divisor):
+    """The manners of one; that it joins values, too, where it matters and no divisor tells."""
+    mine, its = ((made.joins, made.batch.program.inner) for made in (account, beside))
+    straight = account.answer.reduction not in BENT and not account.plan.reduction.root
+    divided = account.divisor and beside.divisor
+    sums = divided or account.answer.reduction == beside.answer.reduction == "sum"
+    told = straight and (divided or (sums and account.joins == beside.joins))
+    if mine[0] == 1 or mine == its or told or account.candidate.variant.by_class:
         return account.manners
-    inner = account.batch.program.inner
-    first = f"{INNER[inner]}, {account.joins} values each" if inner else APART
+    first = f"{INNER[mine[1]]}, {mine[0]} values each" if mine[1] else APART
     return {"joins": first, **account.manners}
 
 

@@ -65,6 +65,9 @@ class Entries:
         self._unknown = Admission(batch.candidate.symbol).admit(batch, operands)
         self.inputs = {**operands, **{n: x.astype(dtype) for n, x in batch.shared.items()}}
         constants = {name: x.astype(dtype) for name, x in batch.constants.items()}
+        together = batch.candidate.variant.loss.weighs_samples
+        if together is not None and batch.weights is not None:
+            constants[together] = batch.weights.reshape(-1)[keep].astype(dtype)
         self.extras = {**{name: block[name] for name in batch.extras}, **constants}
 
     def values(self, program: Program | None = None, *, narrow: bool = False) -> Array:

@@ -24,6 +24,8 @@ from lossmeter.plan.survey import surveyed
 
 # What a framework calls the number of classes where it must be told.
 COUNT = "num_classes"
+# Fixed parameters of a symbol that say what the data are or which loss it is.
+IDENTITY = {"family", "log_target"}
 
 
 def others(asked: Candidate) -> Iterator[tuple[Symbol, int]]:
@@ -31,8 +33,8 @@ def others(asked: Candidate) -> Iterator[tuple[Symbol, int]]:
     loss, seen = asked.variant.loss, {_manner(asked.symbol)}
     for symbol in (canonical(loss), *SYMBOLS.values()):
         for index, variant in enumerate(symbol.variants):
-            # Classes on an axis of their own are other data than one mask of pixels.
-            alike = variant.loss is loss and variant.by_class is asked.variant.by_class
+            # One mask of pixels has no axis of classes, while classes can be told as one mask.
+            alike = variant.loss is loss and variant.by_class <= asked.variant.by_class
             if alike and _manner(symbol) not in seen:
                 seen.add(_manner(symbol))
                 yield symbol, index
@@ -77,6 +79,7 @@ def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
     named = {meaning for meaning in meanings if isinstance(meaning, str)}
     if settled:
         named |= set(asked.variant.settle(asked.settings)) if asked.variant.settle else set()
+    named |= IDENTITY & asked.variant.fixed.keys()
     around = {
         "temperature": asked.program.temperature,
         "class_weight": asked.class_weight,
@@ -123,7 +126,8 @@ def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
     batch, asked = made.batch, made.candidate
     inputs = _canonical(batch)
     if any(ANY in spec.kind.core for spec in asked.variant.loss.inputs):
-        inputs = inputs_of(made.plan, asked, given)  # which axes are summed, each says itself
+        # Which axes are summed, each says itself.
+        inputs = _recoded(batch, inputs_of(made.plan, asked, given))
     arrays: dict[str, Array] = {**inputs, **batch.shared}
     arrays |= {
         name: x
@@ -144,15 +148,19 @@ def _canonical(batch: Batch) -> dict[str, Array]:
     """The inputs in the encoding of the canonical loss."""
     # Labels told otherwise are the same labels; scores that a framework squashes are others.
     given = {name: x for name, x in batch.inputs.items() if name == "predictions"}
-    inputs = {**surveyed(batch), **given}
-    if recoding := recodings(batch):
-        domains = batch.candidate.domains
-        values = {n: x.astype(batch.dtype) for n, x in inputs.items() if not domains[n].integers}
-        with np.errstate(all="ignore"):
-            for name, setting in recoding:
-                values = GUARDS[name](NUMPY, values, setting)
-        inputs |= values
-    return inputs
+    return _recoded(batch, {**surveyed(batch), **given})
+
+
+def _recoded(batch: Batch, inputs: dict[str, Array]) -> dict[str, Array]:
+    """The inputs after the guards that only tell them otherwise."""
+    guards, domains = recodings(batch), batch.candidate.domains
+    if not guards:
+        return inputs
+    values = {n: x.astype(batch.dtype) for n, x in inputs.items() if not domains[n].integers}
+    with np.errstate(all="ignore"):
+        for name, setting in guards:
+            values = GUARDS[name](NUMPY, values, setting)
+    return {**inputs, **values}
 
 
 def _unignored(asked: Candidate, plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -69,6 +69,7 @@ BY_CLASS = "weighs each loss value by its class"
 INNER: Mapping[str, str] = MappingProxyType(
     {"mean": "averages the last axis first", "sum": "sums the last axis first"}
 )
+WEIGHED = "weighs the outputs"
 APART = "reduces each output apart and averages the results"
 # Of what a variant is marked with.
 MARKED: Mapping[str, str] = MappingProxyType(
@@ -77,6 +78,7 @@ MARKED: Mapping[str, str] = MappingProxyType(
         "keeps_axis": "keeps the axis used up, with size 1",
         "narrow": "computes in float32, whatever it is given",
         "wraps": "counts class indices below 0 from the last class",
+        "by_class": "gives each class a value of its own and averages them",
         "all_axes": "sums all axes if none are named, that of the samples too",
     }
 )
