@@ -51,6 +51,15 @@ def align_like_keras(x: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
+def pair_like_keras(x: Array, y: Array) -> tuple[Array, Array]:
+    """Keras's squeeze_or_expand_to_same_rank: an axis of 1 is added to a lone axis or dropped."""
+    if x.ndim < y.ndim:
+        y, x = pair_like_keras(y, x)
+    elif x.ndim == y.ndim + 1 and x.shape[-1] == 1:
+        x, y = (x, y[..., None]) if y.ndim == 1 else (x[..., 0], y)
+    return x, y
+
+
 def squeeze_like_keras(variant: Variant, arrays: Arrays) -> Arrays:
     """Drops or adds a last axis of 1 where one input has it and the other lacks it."""
     if set(arrays) != {"predictions", "targets"} or "..." in variant.loss.inputs[0].kind.core:
@@ -104,6 +113,7 @@ KERAS = Dialect(
     align=align_like_keras,
     masked=0.0,
     squeeze=squeeze_like_keras,
+    pair=pair_like_keras,
 )
 
 Keywords = Mapping[str, str | Rule]

@@ -109,6 +109,7 @@ class Dialect:
         masked: What ``none`` holds where masked; None if it has no value.
         squeeze: Drops or adds a last axis of 1 where the ranks of the inputs differ.
         finite: Whether NaN and infinities are refused.
+        pair: Brings weights and mask to one rank before they meet the loss values.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Dialect:
     masked: float | None = None
     squeeze: "Callable[[Variant, Arrays], Arrays] | None" = None
     finite: bool = False
+    pair: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     Raises:
         InvalidRequest: An input is missing, unknown, or of a dtype or shape that does not fit.
     """
-    given = tensors.arrays
+    given = _paired(plan, tensors.arrays)
     candidate = _candidate_for(plan, given)
     arrays = inputs_of(plan, candidate, tensors)
     dialect, variant = plan.symbol.dialect, candidate.variant
@@ -204,10 +204,27 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         sizes=layout.sizes,
         dtype=dtype,
         classes=classes,
-        weight_entries=prod(np.broadcast_shapes(*own)) if own else prod(shape),
+        weight_entries=_weight_entries(plan, own) if own else prod(shape),
         whole=layout.whole or counted or next((why for why, true in reasons.items() if true), None),
         flat=flat,
     )
+
+
+def _paired(plan: Plan, given: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The tensors, weights and mask of the rank that the dialect gives them together."""
+    pair = plan.symbol.dialect.pair
+    if pair is None or not all(name in given for name in SHARED):
+        return given
+    weights, mask = pair(given["sample_weight"], given["mask"])
+    try:
+        np.broadcast_shapes(weights.shape, mask.shape)
+    except ValueError:
+        raise ShapeMismatch(
+            f"mask has shape {list(mask.shape)}, which does not fit sample_weight of shape "
+            f"{list(weights.shape)}",
+            field="inputs.mask",
+        ) from None
+    return {**given, "sample_weight": weights, "mask": mask}
 
 
 def _candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
@@ -303,6 +320,14 @@ def _weights_and_mask(
         None if mask is None else np.broadcast_to(mask, grown),
         grown,
     )
+
+
+def _weight_entries(plan: Plan, own: list[tuple[int, ...]]) -> int:
+    """How many weights there are, those of a mask among them, before they meet the loss values."""
+    if plan.symbol.dialect.pair is None:
+        rank = max(len(shape) for shape in own)
+        own = [shape + (1,) * (rank - len(shape)) for shape in own]
+    return prod(np.broadcast_shapes(*own))
 
 
 def _repeated(x: Array, shape: tuple[int, ...], grown: tuple[int, ...]) -> Array:
