@@ -1,7 +1,7 @@
 """The command line: serve, evaluate, explain, merge, losses."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import chain, islice
@@ -394,7 +394,9 @@ def _short(answer: Answer | None) -> str:
     if answer is None:
         return "refused"
     value = answer.value
-    return f"{value:.8g}" if isinstance(value, float) else f"{np.size(list(value))} values"
+    if isinstance(value, Mapping):
+        return f"{len(value)} groups"
+    return f"{np.size(value)} values" if np.ndim(value) else f"{float(value):.8g}"
 
 
 def _list(descriptors: Sequence[Any]) -> None:

@@ -192,7 +192,7 @@ def _mask(batch: Batch, entries: Entries, answer: Answer) -> Step:
         "not finite": omitted,
     }
     told = ", ".join(f"{number} {why}" for why, number in left.items() if number)
-    says = f"{entries.kept - omitted} of {_many(entries.total, 'entry', 'entries')} are kept"
+    says = f"keeps {entries.kept - omitted} of {_many(entries.total, 'entry', 'entries')}"
     numbers = {"kept": entries.kept - omitted, "entries": entries.total}
     return Step("mask", says + (f"; left out: {told}" if told else ""), numbers)
 
@@ -322,7 +322,7 @@ def _marks(batch: Batch, entries: Entries) -> Iterator[tuple[str, str]]:
     met = {
         "drops_zeros": variant.drops_zeros and bool((entries.values() == 0.0).any()),
         "wraps": variant.wraps and entries.counts_from_last(),
-        "by_class": variant.by_class,
+        "by_class": variant.by_class and entries.values().shape[-1] > 1,
         "all_axes": variant.all_axes and candidate.rules.get(Rule.SUMMED_AXES) is None,
     }
     yield from ((name, words.MARKED[name]) for name, does in met.items() if does)

@@ -243,13 +243,15 @@ def _spelt(value: object) -> str:
 def _weights(pair: Pair) -> Iterator[str]:
     """That weights, or the mask, meet the loss values otherwise."""
     a, b = pair.asked.batch, pair.other.batch
+    sides = [
+        f"the {'last' if made.plan.symbol.dialect.align is align_like_keras else 'first'} axis"
+        for made in pair[:2]
+    ]
+    if a.shape == b.shape and sides[0] == sides[1]:
+        return
     for what, ours, theirs in (("weights", a.weights, b.weights), ("the mask", a.mask, b.mask)):
         if ours is None or theirs is None or _lie_alike(ours, theirs):
             continue
-        sides = [
-            f"the {'last' if made.plan.symbol.dialect.align is align_like_keras else 'first'} axis"
-            for made in pair[:2]
-        ]
         verb = "meet" if what == "weights" else "meets"
         yield (
             f"{what} {verb} loss values of shape {list(a.shape)} from {sides[0]} in {pair.ours}, "

@@ -75,6 +75,8 @@ class Engine:
             LossmeterError: As an evaluation.
         """
         options, backend = spec.options, self.backend(spec.options)
+        if options.state is not False:
+            self.evaluate(spec, tensors)  # an explanation holds no state, but none may be wrong
         if spec.losses is None:
             plan = prepare(spec.loss or "", spec.params, spec.reduction)
             return explain(plan, set(spec.params), tensors, options, backend)

@@ -8,7 +8,14 @@ from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
 from lossmeter.app.differences import agree, differences
 from lossmeter.app.entries import ROUNDING, near, recodings
-from lossmeter.app.translation import forms, others, tensors_for, translated
+from lossmeter.app.translation import (
+    default_name,
+    forms,
+    lacks_outputs,
+    others,
+    tensors_for,
+    translated,
+)
 from lossmeter.dialects.symbols import Symbol
 from lossmeter.dialects.words import RECODED
 from lossmeter.errors import LossmeterError, ShapeMismatch
@@ -134,7 +141,7 @@ def _refusal(symbol: Symbol, error: LossmeterError) -> Opinion:
         symbol=symbol.name,
         framework=symbol.dialect.name,
         version=symbol.dialect.version,
-        reduction=symbol.default_reduction,
+        reduction=default_name(symbol),
         answer=None,
         numerator=None,
         denominator=None,
@@ -164,13 +171,14 @@ def _opinion(asked: Account, other: Account, shaped: str) -> Opinion:
 
 def _notes(asked: Account, other: Account) -> Iterator[str]:
     """What was done so that the other could be asked, and how near it came."""
-    symbol, reduction = other.plan.symbol, other.answer.reduction
-    if symbol.default_reduction == "none" and reduction not in ("none", asked.plan.reduction.name):
+    reduction = other.answer.reduction
+    if default_name(other.plan.symbol) == "none" and reduction not in (
+        "none",
+        asked.plan.reduction.name,
+    ):
         yield f"reduces nothing by itself; here its {reduction} is taken"
-    if other.batch.program.inner and "predictions" in other.batch.inputs:
-        ours, its = (made.batch.inputs["predictions"].ndim for made in (asked, other))
-        if its > ours:
-            yield "is given an axis of one output"
+    if lacks_outputs(asked, other.plan):
+        yield "is given an axis of one output"
     for guard, _ in recodings(asked.batch):
         yield f"is given {RECODED[guard]}"
     exact = ROUNDING["float64"]

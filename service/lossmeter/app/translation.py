@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,10 @@ def translated(made: Account, symbol: Symbol, index: int, given: set[str]) -> Pl
         for keyword, meaning in variant.keywords.items()
         if isinstance(meaning, str) and meaning in carried
     }
+    if _class_weights(made) is not None:
+        params.pop(CLASS_WEIGHT.name, None)
     params |= variant.when
-    params |= _by_rule(asked, variant)
+    params |= _by_rule(made, variant)
     if COUNT in variant.keywords and default_of(variant, COUNT) is ...:
         params[COUNT] = made.batch.classes
     return prepare(symbol.name, params, _reduction(made.plan.reduction, symbol))
@@ -91,17 +94,16 @@ def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
     return {name: force[name] for name in named if force.get(name) is not None}
 
 
-def _by_rule(asked: Candidate, variant: Variant) -> dict[str, Any]:
+def _by_rule(made: Account, variant: Variant) -> dict[str, Any]:
     """Keywords that are rules: the class factors, and an axis that must be named."""
     params: dict[str, Any] = {}
-    factors = asked.per_class.get("class_factor")
     rules = {rule: keyword for keyword, rule in variant.keywords.items() if isinstance(rule, Rule)}
-    if factors is not None:
-        weighs = CLASS_WEIGHT.name if CLASS_WEIGHT.name in variant.keywords.values() else None
-        keyword = rules.get(Rule.CLASS_FACTOR) or weighs
-        if keyword is not None:
-            params[keyword] = factors.tolist()
-    axes = asked.rules.get(Rule.SUMMED_AXES)
+    weights = _class_weights(made)
+    takes = CLASS_WEIGHT.name if CLASS_WEIGHT.name in variant.keywords.values() else None
+    keyword = rules.get(Rule.CLASS_FACTOR) or takes
+    if weights is not None and keyword is not None:
+        params[keyword] = weights
+    axes = made.candidate.rules.get(Rule.SUMMED_AXES)
     if axes is not None and Rule.SUMMED_AXES in rules:
         params[rules[Rule.SUMMED_AXES]] = [axes] if isinstance(axes, int) else axes
     if Rule.CLASS_AXIS in rules and default_of(variant, rules[Rule.CLASS_AXIS]) is ...:
@@ -113,12 +115,28 @@ def _reduction(asked: Reduction, symbol: Symbol) -> ReductionBody | None:
     """The other symbol's own mean for a mean, else the same reduction by its canonical name."""
     settings: dict[str, Any] = {"axis": list(asked.axis) or None, "by": asked.by}
     if asked.rule.mean and asked.divisor is None and asked.name not in ("rms", "macro_mean"):
-        words, default = symbol.reduction_words(), symbol.default_reduction
-        own = words[default] if default in words else Reduction(default)
-        name = default if own.name != "none" else "mean"
+        name = symbol.default_reduction if default_name(symbol) != "none" else "mean"
         return ReductionBody(name=name, **settings)
     options = {name: getattr(asked, name) for name in asked.rule.options}
     return ReductionBody(name=asked.name, **{**settings, **options})
+
+
+def _class_weights(made: Account) -> list[float] | None:
+    """The weights of the classes as a list, where they are one or can be told as one."""
+    factors, weights = made.candidate.per_class.get("class_factor"), made.candidate.class_weight
+    if factors is not None:
+        found: list[float] = factors.tolist()
+        return found
+    if isinstance(weights, dict):
+        names = [str(at) for at in range(made.batch.classes)]
+        return [weights[name] for name in names] if weights.keys() == set(names) else None
+    return weights if isinstance(weights, list) else None
+
+
+def default_name(symbol: Symbol) -> str:
+    """The canonical name of a symbol's default reduction."""
+    words, default = symbol.reduction_words(), symbol.default_reduction
+    return words[default].name if default in words else default
 
 
 def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
@@ -134,14 +152,20 @@ def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
         for name, x in given.arrays.items()
         if name in ("sample_weight", "mask", plan.reduction.by)
     }
-    inner = any(c.program.inner == "mean" for c in plan.candidates)
-    if inner and not asked.program.inner and batch.inputs["predictions"].ndim == 1:
+    if lacks_outputs(made, plan):
         # A model has an axis of outputs, if only one; without it the batch would be averaged away.
         arrays |= {name: np.asarray(arrays[name])[:, None] for name in inputs}
     if asked.factor is not None:
         weights = 1.0 if batch.weights is None else batch.weights
         arrays["sample_weight"] = batch.extras[FACTOR] * weights
     return Tensors(_unignored(asked, plan, arrays), laid_out=True)
+
+
+def lacks_outputs(made: Account, plan: Plan) -> bool:
+    """Whether a plan averages an axis of outputs that the data lack."""
+    inner = any(candidate.program.inner == "mean" for candidate in plan.candidates)
+    alone = inner and not made.candidate.program.inner
+    return alone and made.batch.inputs["predictions"].ndim == 1
 
 
 def _canonical(batch: Batch) -> dict[str, Array]:
@@ -180,15 +204,19 @@ def forms(tensors: Tensors) -> Iterator[tuple[Tensors, str]]:
 
     That is with axes of 1 after them, and without the last axes along which they are constant.
     """
-    yield tensors, ""
     rank = max(x.ndim for x in tensors.arrays.values())
     given = {name: tensors.arrays[name] for name in SHARED if name in tensors.arrays}
-    spread = {n: x.reshape(x.shape + (1,) * (rank - x.ndim)) for n, x in given.items() if x.ndim}
-    for other in (spread, {name: _short(x) for name, x in given.items()}):
-        changed = {n: x for n, x in other.items() if x.shape != given[n].shape}
-        if changed:
-            told = [f"{name} of shape {list(x.shape)}" for name, x in changed.items()]
-            yield replace(tensors, arrays={**tensors.arrays, **other}), f"takes {', '.join(told)}"
+    shapes = [_shapes(x, rank) for x in given.values()]
+    for chosen in product(*shapes):
+        made = dict(zip(given, chosen, strict=True))
+        told = [f"{n} of shape {list(x.shape)}" for n, x in made.items() if x is not given[n]]
+        shaped = f"takes {', '.join(told)}" if told else ""
+        yield replace(tensors, arrays={**tensors.arrays, **made}), shaped
+
+
+def _shapes(x: Array, rank: int) -> list[Array]:
+    spread, short = x.reshape(x.shape + (1,) * (rank - x.ndim) if x.ndim else ()), _short(x)
+    return [x, *(other for other in (spread, short) if other.shape != x.shape)]
 
 
 def _short(x: Array) -> Array:

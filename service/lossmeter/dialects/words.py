@@ -78,7 +78,7 @@ MARKED: Mapping[str, str] = MappingProxyType(
         "keeps_axis": "keeps the axis used up, with size 1",
         "narrow": "computes in float32, whatever it is given",
         "wraps": "counts class indices below 0 from the last class",
-        "by_class": "gives each class a value of its own and averages them",
+        "by_class": "gives each class a value of its own",
         "all_axes": "sums all axes if none are named, that of the samples too",
     }
 )
