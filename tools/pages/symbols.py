@@ -1,25 +1,15 @@
 """What a framework's symbol means, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lossmeter.core.declare import Guard, Loss
-from lossmeter.core.guards import GUARDS
-from lossmeter.dialects import SYMBOLS
+from lossmeter.core.declare import Loss
+from lossmeter.dialects import SYMBOLS, words
 from lossmeter.dialects.symbols import Symbol, Variant
 from lossmeter.plan.parameters import model_of
 from tools.pages.markdown import BREAK, clause, code, literal, table
 
 HEADINGS = ("symbol", "framework", "where", "default reduction", "keywords, defaults", "besides")
-INNER = {"mean": "averages the last axis", "sum": "sums the last axis"}
-# What a variant does where its field is set.
-DOES = {
-    "narrow": "computes in float32, whatever it is given",
-    "drops_zeros": "leaves out values of 0",
-    "keeps_axis": "keeps the axis used up, with size 1",
-    "survey": "looks at the whole batch before it computes a number",
-    "as_binary": "looks at the whole batch before it computes a number",
-}
 
 
 def symbols_of(loss: Loss) -> list[tuple[Symbol, int]]:
@@ -75,8 +65,8 @@ def _keyword(keyword: str, meaning: object, schema: Mapping[str, Any]) -> str:
 
 def _besides(variant: Variant) -> str:
     told = [
-        *(_fixed(variant, name, value) for name, value in variant.fixed.items()),
-        *(_guard(name, value) for name, value in variant.guards),
+        *(_fixed(name, value) for name, value in variant.fixed.items()),
+        *(words.guarded(name, value) for name, value in variant.guards),
         *_manners(variant),
     ]
     return BREAK.join(told)
@@ -94,16 +84,9 @@ def condition(symbol: Symbol, variant: Variant) -> str:
     return "".join(f"targets {code(kind.shape)} are {kind.domain.words}" for kind in targets)
 
 
-def _fixed(variant: Variant, name: str, value: Any) -> str:
-    params = [param for param in variant.loss.params if param.name == name]
-    says = "".join(f": {clause(param.description)}" for param in params if param.marked(Guard))
-    return f"{code(name)} = {_value(value)}{says}"
-
-
-def _guard(name: str, value: Any) -> str:
-    """What is done to the inputs first, in the words of the guard itself."""
-    doc = (GUARDS[name].__doc__ or name).partition("\n\n")[0].partition(";")[0]
-    return clause(doc) + ("" if value is None else f": {_value(value)}")
+def _fixed(name: str, value: Any) -> str:
+    """What a parameter does that no request sets; its value where that says it."""
+    return words.fixed({name: value}).get(name, f"{code(name)} = {_value(value)}")
 
 
 def _value(value: Any) -> str:
@@ -114,12 +97,13 @@ def _value(value: Any) -> str:
         return code(getattr(value, "__name__", type(value).__name__))
 
 
-def _manners(variant: Variant) -> list[str]:
-    inner: Any = getattr(variant, "inner", "mean" if getattr(variant, "inner_mean", "") else "")
-    told = [INNER[inner]] if inner else []
+def _manners(variant: Variant) -> Iterator[str]:
+    if variant.inner:
+        yield words.INNER[variant.inner]
     if variant.class_axis != -1:
-        told.append(f"classes are on axis {variant.class_axis}")
-    names: Mapping[str, str] = getattr(variant, "aliases", {})
-    told += [f"{code(theirs)} is the input {code(ours)}" for theirs, ours in names.items()]
-    told += [words for name, words in DOES.items() if getattr(variant, name, None)]
-    return list(dict.fromkeys(told))
+        yield f"classes are on axis {variant.class_axis}"
+    for theirs, ours in variant.aliases.items():
+        yield f"{code(theirs)} is the input {code(ours)}"
+    if variant.survey is not None:
+        yield words.reads(variant.survey.why)
+    yield from (phrase for name, phrase in words.MARKED.items() if getattr(variant, name))
