@@ -8,6 +8,7 @@ from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
 from lossmeter.app.differences import agree, differences
 from lossmeter.app.entries import ROUNDING, near, recodings
+from lossmeter.app.retelling import told_how
 from lossmeter.app.translation import (
     default_name,
     forms,
@@ -106,7 +107,7 @@ def _opinions(
     for symbol, index in others(asked.candidate):
         try:
             plan = translated(asked, symbol, index, params)
-            given = tensors_for(asked, tensors, plan)
+            given = tensors_for(asked, tensors, plan, symbol.variants[index].loss)
             other, shaped = _asked_of(plan, given, options, backend)
         except LossmeterError as error:
             yield _refusal(symbol, error)
@@ -179,6 +180,9 @@ def _notes(asked: Account, other: Account) -> Iterator[str]:
         yield f"reduces nothing by itself; here its {reduction} is taken"
     if lacks_outputs(asked, other.plan):
         yield "is given an axis of one output"
+    losses = [made.candidate.variant.loss for made in (asked, other)]
+    if losses[0] is not losses[1]:
+        yield told_how(*losses)
     for guard, _ in recodings(asked.batch):
         yield f"is given {RECODED[guard]}"
     exact = ROUNDING["float64"]

@@ -8,6 +8,7 @@ import numpy as np
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import REGISTRY, Loss
 from lossmeter.core.stable import log_softmax, softplus
+from lossmeter.errors import OutOfDomain
 from lossmeter.plan.encodings import SAME, WORDS, domains_of
 
 Arrays = dict[str, Array]
@@ -44,19 +45,24 @@ PREDICTIONS: Mapping[tuple[str, str], Callable[[Array], Array]] = {
 
 
 def kin(loss: Loss) -> Iterator[Loss]:
-    """Losses that are the same of another encoding."""
-    for family in SAME:
-        if loss.name in family:
-            yield from (REGISTRY[name] for name in family if name != loss.name)
+    """Losses that are the same of another encoding, those of the same targets first."""
+    names = dict.fromkeys(name for family in SAME if loss.name in family for name in family)
+    found = [REGISTRY[name] for name in names if name != loss.name]
+    targets = domains_of(loss).get("targets")
+    yield from sorted(found, key=lambda other: domains_of(other)["targets"] != targets)
 
 
-def retold(loss: Loss, other: Loss, inputs: Arrays) -> Arrays | None:
-    """The inputs of one loss as the other takes them; None if they cannot be told so."""
+def retold(loss: Loss, other: Loss, inputs: Arrays) -> Arrays:
+    """The inputs of one loss as the other takes them.
+
+    Raises:
+        OutOfDomain: They cannot be told so.
+    """
     mine, its = domains_of(loss), domains_of(other)
     predictions = _predictions(mine["predictions"], its["predictions"], inputs["predictions"])
     targets = _targets(mine["targets"], its["targets"], inputs["targets"], inputs["predictions"])
     if predictions is None or targets is None:
-        return None
+        raise OutOfDomain("the targets are no single classes", field="inputs.targets")
     return {"predictions": predictions, "targets": targets}
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from lossmeter.app.account import Account
 from lossmeter.app.entries import NUMPY, recodings
+from lossmeter.app.retelling import kin, retold
 from lossmeter.core.arrays import Array
-from lossmeter.core.declare import CLASS_WEIGHT
+from lossmeter.core.declare import CLASS_WEIGHT, Loss
 from lossmeter.core.guards import GUARDS
 from lossmeter.core.program import FACTOR
 from lossmeter.core.reductions import Reduction
@@ -39,6 +40,19 @@ def others(asked: Candidate) -> Iterator[tuple[Symbol, int]]:
             if alike and _manner(symbol) not in seen:
                 seen.add(_manner(symbol))
                 yield symbol, index
+    yield from _kin(loss, {framework for framework, _ in seen})
+
+
+def _kin(loss: Loss, asked: set[str]) -> Iterator[tuple[Symbol, int]]:
+    """Symbols of the frameworks that are left, which know the loss in another encoding."""
+    for other, symbol in product(kin(loss), SYMBOLS.values()):
+        if symbol.dialect.name in asked:
+            continue
+        for index, variant in enumerate(symbol.variants):
+            if variant.loss is other:
+                asked.add(symbol.dialect.name)
+                yield symbol, index
+                break
 
 
 def _manner(symbol: Symbol) -> tuple[str, object]:
@@ -139,13 +153,25 @@ def default_name(symbol: Symbol) -> str:
     return words[default].name if default in words else default
 
 
-def tensors_for(made: Account, given: Tensors, plan: Plan) -> Tensors:
-    """The tensors of a request in canonical layout, as another plan takes them."""
+def tensors_for(made: Account, given: Tensors, plan: Plan, loss: Loss) -> Tensors:
+    """The tensors of a request in canonical layout, as another plan takes them.
+
+    Args:
+        made: The request.
+        given: Its tensors.
+        plan: The other plan.
+        loss: Which loss of those it may stand for.
+
+    Raises:
+        OutOfDomain: They cannot be told in the encoding of that loss.
+    """
     batch, asked = made.batch, made.candidate
     inputs = _canonical(batch)
     if any(ANY in spec.kind.core for spec in asked.variant.loss.inputs):
         # Which axes are summed, each says itself.
         inputs = _recoded(batch, inputs_of(made.plan, asked, given))
+    if loss is not asked.variant.loss:
+        inputs = retold(asked.variant.loss, loss, inputs)
     arrays: dict[str, Array] = {**inputs, **batch.shared}
     arrays |= {
         name: x
@@ -171,8 +197,11 @@ def lacks_outputs(made: Account, plan: Plan) -> bool:
 def _canonical(batch: Batch) -> dict[str, Array]:
     """The inputs in the encoding of the canonical loss."""
     # Labels told otherwise are the same labels; scores that a framework squashes are others.
-    given = {name: x for name, x in batch.inputs.items() if name == "predictions"}
-    return _recoded(batch, {**surveyed(batch), **given})
+    read = surveyed(batch)
+    labels = read.get("targets", np.zeros(0))
+    whole = labels.dtype.kind in "biu" or bool((labels == np.floor(labels)).all())
+    given = {n: x for n, x in batch.inputs.items() if n == "predictions" or not whole}
+    return _recoded(batch, {**read, **given})
 
 
 def _recoded(batch: Batch, inputs: dict[str, Array]) -> dict[str, Array]:
