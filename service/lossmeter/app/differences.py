@@ -9,6 +9,7 @@ import numpy as np
 from lossmeter.app.account import Account
 from lossmeter.app.answer import Value
 from lossmeter.app.entries import ROUNDING, near
+from lossmeter.app.retelling import limits
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import CLASS_WEIGHT
 from lossmeter.dialects.keras import align_like_keras
@@ -280,6 +281,9 @@ def _precision(pair: Pair) -> Iterator[str]:
 
 def _otherwise(pair: Pair) -> str:
     """What is seen of a difference that has no name."""
+    ours, theirs = (made.candidate.variant.loss for made in pair[:2])
+    if ours is not theirs:
+        return limits(ours, theirs)
     return f"the loss values themselves differ between {pair.ours} and {pair.theirs}"
 
 

@@ -73,6 +73,14 @@ def told_how(loss: Loss, other: Loss) -> str:
     return f"is given the same as {' and '.join(told)}"
 
 
+def limits(loss: Loss, other: Loss) -> str:
+    """What one of the two encodings can say and the other cannot."""
+    names = {domains_of(one)["predictions"] for one in (loss, other)}
+    if "log_probability" in names and "logits" in names:
+        return "logits always mean probabilities that sum to 1, and logarithms need not"
+    return "probabilities of 0 and 1 are infinite as logits and logarithms"
+
+
 def _predictions(mine: str, its: str, x: Array) -> Array | None:
     if mine == its:
         return x
