@@ -34,7 +34,9 @@ def table_of(loss: Loss) -> str:
             _keywords(variant, schema),
             _besides(variant),
         )
-        rows.setdefault(key, []).append(symbol)
+        names = rows.setdefault(key, [])
+        if symbol not in names:
+            names.append(symbol)
     return table(HEADINGS, [_row(key, symbols) for key, symbols in rows.items()])
 
 
@@ -76,12 +78,13 @@ def condition(symbol: Symbol, variant: Variant) -> str:
     """When a symbol stands for this loss, if it can stand for several."""
     if len(symbol.variants) == 1:
         return ""
-    when: Any = variant.when or {}
-    chosen = dict([when]) if isinstance(when, tuple) else when
-    if chosen:
-        return " and ".join(f"{code(name)} = {_value(v)}" for name, v in chosen.items())
-    targets = [spec.kind for spec in variant.loss.inputs if spec.name == "targets"]
-    return "".join(f"targets {code(kind.shape)} are {kind.domain.words}" for kind in targets)
+    if variant.when:
+        chosen = variant.when.items()
+        return " and ".join(f"{code(name)} = {_value(value)}" for name, value in chosen)
+    if variant.fits is None:
+        return "otherwise"
+    doc = (variant.fits.__doc__ or "").partition(";")[0]
+    return clause(doc.partition("\n\n")[0].removeprefix("Whether "))
 
 
 def _fixed(name: str, value: Any) -> str:
