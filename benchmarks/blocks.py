@@ -25,9 +25,10 @@ from lossmeter.api import evaluate
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.parts import Block
-from lossmeter.plan.batch import BLOCK, Tensors
+from lossmeter.plan.batch import BLOCK
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import Options
+from lossmeter.plan.tensors import Tensors
 
 Floats = NDArray[np.float64]
 ROUNDS = 5

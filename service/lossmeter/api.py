@@ -13,8 +13,8 @@ from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.json import read_fields
 
 Reduction = str | Mapping[str, Any] | None

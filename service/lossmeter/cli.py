@@ -24,10 +24,10 @@ from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
 from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.tensors import Tensors
 from lossmeter.settings import Settings
 from lossmeter.wire.json import answer_fields, explanation_body
 from lossmeter.wire.states import read_state, state_bytes

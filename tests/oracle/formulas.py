@@ -569,18 +569,29 @@ def fenchel_young(x: Vector, y: Vector, *, max_fun: str = "logsumexp") -> Result
 
 
 @oracle(ulp=4)
-def kl_divergence_log_input(x: Vector, y: Vector, *, log_target: bool = False) -> list[Result]:
+def kl_divergence_log_input(
+    x: Vector, y: Vector, *, log_target: bool = False, zero_products: bool = False
+) -> list[Result]:
     # A share that no float holds counts as none, also where the prediction has none either.
     shares = [(mp.exp(b) if b > -745 else mp.zero) if log_target else b for b in y]
     logs = y if log_target else [ln(b) for b in y]
     return [
-        (times_ln(s, b - a), s * (abs(a) + abs(b)) if s else mp.zero)
+        (mp.nan, mp.one)
+        if zero_products and not s and infinite_beside_nothing(a, b, log_target)
+        else (times_ln(s, b - a), s * (abs(a) + abs(b)) if s else mp.zero)
         for a, b, s in zip(x, logs, shares, strict=True)
     ]
 
 
+def infinite_beside_nothing(a: mpf, b: mpf, log_target: bool) -> bool:
+    """Whether a share of 0 is multiplied by an infinite gain; ln 0 itself counts as 0."""
+    return bool(mp.isinf(a) or (log_target and mp.isinf(b)))
+
+
 @oracle(ulp=4)
-def generalized_kl_divergence(x: Vector, y: Vector) -> Result:
+def generalized_kl_divergence(x: Vector, y: Vector, *, zero_products: bool = False) -> Result:
+    if zero_products and any(mp.isinf(a) and not b for a, b in zip(x, y, strict=True)):
+        return mp.nan, mp.one
     logs = [times_ln(b, ln(b) - a) for a, b in zip(x, y, strict=True)]
     sizes = [b * (abs(ln(b)) + abs(a)) if b else mp.zero for a, b in zip(x, y, strict=True)]
     return cancelling([*logs, *map(mp.exp, x), *(-b for b in y)], mp.fsum(sizes))
@@ -967,21 +978,23 @@ def d2_score(
     power: mpf = 0,
     quantile: mpf = 0.5,
     columns: str | Vector = "uniform_average",
+    least: mpf = 0,
     sample_weight: Vector | None = None,
 ) -> Result | list[Result]:
     weights = sample_weight or [mp.one] * len(p)
+    raw = columns == "raw_values"
     if len(p) == 1:
-        return mp.nan, mp.one
+        return [(mp.nan, mp.one)] if raw else (mp.nan, mp.one)
     if family == "tweedie":
         save = partial(saved_deviance, weights, power)
     elif family in ("pinball", "absolute_error"):
         save = partial(saved_pinball, weights, 0.5 if family == "absolute_error" else quantile)
     else:
-        return saved_by_class(weights, family, p, y)
+        return saved_by_class(weights, family, p, y, least)
     if not isinstance(y[0], list):
-        return save(p, y)
+        return [save(p, y)] if raw else save(p, y)
     scores = [save(a, b) for a, b in zip(transposed(p), transposed(y), strict=True)]
-    if columns == "raw_values":
+    if raw:
         return scores
     factors = columns if isinstance(columns, list) else [mp.one] * len(scores)
     value, size = (dot(factors, [*part]) / mp.fsum(factors) for part in zip(*scores, strict=True))
@@ -1025,7 +1038,9 @@ def saved_pinball(weights: Vector, quantile: mpf, p: Vector, y: Vector) -> Resul
     return saved(missed, best) if best[0] else (mp.mpf(missed[0] == 0), mp.one)
 
 
-def saved_by_class(weights: Vector, family: str, p: Vector | Matrix, y: Vector) -> Result:
+def saved_by_class(
+    weights: Vector, family: str, p: Vector | Matrix, y: Vector, least: mpf
+) -> Result:
     """The score of class probabilities; the share of each class is the best constant."""
     rows = [row if isinstance(row, list) else [1 - row, row] for row in p]
     whole = mp.fsum(weights)
@@ -1033,9 +1048,10 @@ def saved_by_class(weights: Vector, family: str, p: Vector | Matrix, y: Vector) 
         mp.fsum(w for w, label in zip(weights, y, strict=True) if label == c) / whole
         for c in range(len(rows[0]))
     ]
+    shares = [min(max(share, least), 1 - least) for share in shares]
     rate = multiclass_log_loss if family == "log_loss" else brier_score
     missed = weighed(weights, map(rate, rows, y))
-    value, size = weighed(weights, map(rate, [shares] * len(y), y))
+    value, size = weighed(weights, (max(rate(shares, label), least) for label in y))
     # The rounding of a share near 1 is all that its logarithm has.
     return saved(missed, (value, size + whole if family == "log_loss" else size))
 

@@ -16,8 +16,8 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.declare import CLASS_WEIGHT, REGISTRY, Loss
 from lossmeter.core.state import State
 from lossmeter.errors import EmptyReduction, NotMergeable, NotStreamable
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec
+from lossmeter.plan.tensors import Tensors
 from tests.property.batches import Batch, batches
 
 LINEAR = ("sum", "mean", "weighted_mean", "nonzero_mean", "batch_mean", "rms", "keras2")

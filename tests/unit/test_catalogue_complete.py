@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from pydantic_core import PydanticUndefined
 
 from lossmeter.catalog.descriptors import descriptor
 from lossmeter.core.declare import CLASS_WEIGHT, REGISTRY, TEMPERATURE, Loss
@@ -288,7 +287,7 @@ NEEDED = {
 
 def needed(variant: Variant) -> dict[str, Any]:
     """The keywords that a variant cannot do without."""
-    required = (k for k in variant.keywords if default_of(variant, k) is PydanticUndefined)
+    required = (k for k in variant.keywords if default_of(variant, k) is ...)
     return {keyword: NEEDED[keyword] for keyword in required}
 
 

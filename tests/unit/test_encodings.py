@@ -10,8 +10,8 @@ from lossmeter import evaluate
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer
 from lossmeter.errors import InvalidRequest
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec
+from lossmeter.plan.tensors import Tensors
 
 SHARES = np.array([[0.2, 0.8], [0.625, 0.375], [0.9, 0.1]])
 ENCODED: Mapping[str, Any] = {

@@ -16,10 +16,11 @@ from lossmeter.core.program import Program
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects import words
 from lossmeter.dialects.symbols import Rule
-from lossmeter.plan.batch import Batch, Tensors, bind
+from lossmeter.plan.batch import Batch, bind
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
+from lossmeter.plan.tensors import Tensors
 
 CLIP = "clip_epsilon"
 Numbers = Mapping[str, float | list[int]]

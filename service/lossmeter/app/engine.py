@@ -22,10 +22,10 @@ from lossmeter.errors import (
     UnknownInput,
     UnknownReduction,
 )
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.plan import Plan, prepare
 from lossmeter.plan.request import EvaluateSpec, LossSpec, MergeSpec, Options
 from lossmeter.plan.stored import stored_plan
+from lossmeter.plan.tensors import Tensors
 
 SHARED = ("sample_weight", "mask")
 

@@ -23,11 +23,12 @@ from lossmeter.errors import (
     NotStreamable,
     ShapeMismatch,
 )
-from lossmeter.plan.batch import Batch, Tensors, bind
+from lossmeter.plan.batch import Batch, bind
 from lossmeter.plan.class_weights import ClassTable, class_of, class_table
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
+from lossmeter.plan.tensors import Tensors
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -191,7 +192,7 @@ class Evaluation:
         if self._nonfinite != "propagate":
             finite = np.ones(cut.entries, dtype=bool) if weights is None else np.isfinite(weights)
             for x in operands.values():
-                finite &= np.isfinite(x).reshape(cut.entries, -1).all(axis=1)
+                finite &= np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
             keep = self._policy(finite, keep)
         return None if keep is None or keep.all() else keep
 
@@ -220,6 +221,8 @@ class Evaluation:
         shared = {name: x.astype(batch.dtype) for name, x in batch.shared.items()}
         together = candidate.variant.loss.weighs_samples
         if together is not None and weights is not None:
+            if not weights.any():
+                raise EmptyReduction("the weights are all 0", field="inputs.sample_weight")
             constants[together], weights = weights.astype(batch.dtype), None
         if candidate.variant.loss.output == "batch" and not len(operands["predictions"]):
             return Block(np.zeros(0), None, None, None, self._batch_id)

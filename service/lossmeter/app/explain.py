@@ -20,9 +20,9 @@ from lossmeter.app.translation import (
 from lossmeter.dialects.symbols import Symbol
 from lossmeter.dialects.words import RECODED
 from lossmeter.errors import LossmeterError, ShapeMismatch
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.plan import Plan
 from lossmeter.plan.request import Options
+from lossmeter.plan.tensors import Tensors
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from lossmeter.core.program import FACTOR
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Rule, Symbol, Variant, canonical
-from lossmeter.plan.batch import SHARED, Batch, Tensors, inputs_of
+from lossmeter.plan.batch import Batch
 from lossmeter.plan.layout import ANY
 from lossmeter.plan.parameters import default_of
 from lossmeter.plan.plan import Candidate, Plan, prepare
 from lossmeter.plan.request import ReductionBody
 from lossmeter.plan.survey import surveyed
+from lossmeter.plan.tensors import SHARED, Tensors, inputs_of
 
 # What a framework calls the number of classes where it must be told.
 COUNT = "num_classes"

@@ -24,6 +24,7 @@ class Program:
         temperature: Divides the predictions before anything else.
         inner: How the last axis of the values is joined: not, by the mean, as Keras does, or sum.
         fill: What stands for entries of predictions and targets that take no part.
+        nothing: The value where no entry takes part, if the kernel gives another.
     """
 
     loss: Loss
@@ -32,6 +33,7 @@ class Program:
     temperature: float = 1.0
     inner: Literal["", "mean", "sum"] = ""
     fill: tuple[float, float] = (0.0, 0.0)
+    nothing: float | None = None
 
     def __call__(
         self, xp: Namespace, operands: Mapping[str, Array], extras: Mapping[str, Array]
@@ -49,6 +51,8 @@ class Program:
         inputs = self.guarded(xp, operands, extras)
         arrays = {name: x for name, x in extras.items() if name not in OWN_EXTRAS}
         values = self.loss.kernel(xp, **inputs, **dict(self.params), **arrays)
+        if WHERE in extras and self.nothing is not None:
+            values = xp.where(xp.any(extras[WHERE], axis=-1), values, self.nothing)
         if INNER_FACTOR in extras:
             values = values * extras[INNER_FACTOR]
         if self.inner:

@@ -16,6 +16,7 @@ import numpy as np
 from lossmeter.core.arrays import Array
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects.symbols import (
+    SYMBOLS,
     Arrays,
     Dialect,
     Rule,
@@ -65,7 +66,7 @@ def squeeze_like_keras(variant: Variant, arrays: Arrays) -> Arrays:
     if set(arrays) != {"predictions", "targets"} or "..." in variant.loss.inputs[0].kind.core:
         return arrays
     p, y = arrays["predictions"], arrays["targets"]
-    if variant.loss.inputs[1].kind.domain.index:
+    if variant.loss.inputs[1].kind.domain.integers:
         return {"predictions": p, "targets": y[..., 0] if _lacks_nothing(p, y) else y}
     if p.ndim == y.ndim + 1 and p.shape[-1] == 1:
         p, y = (p, y[..., None]) if y.ndim == 1 else (p[..., 0], y)
@@ -116,6 +117,8 @@ KERAS = Dialect(
     pair=pair_like_keras,
 )
 
+# Functions that leave the ranks of their inputs as they are: what they broadcast is refused.
+UNSQUEEZED = replace(KERAS, squeeze=None)
 Keywords = Mapping[str, str | Rule]
 EPSILON = 1e-7
 CLIP = ("clip_epsilon", EPSILON)
@@ -154,6 +157,13 @@ def _both(class_name: str, function: str, *variants: Variant) -> None:
 
 def _elementwise(class_name: str, function: str, loss: str, **variant: Any) -> None:
     _both(class_name, function, Variant(loss_named(loss), inner="mean", **variant))
+
+
+def _unsqueezed(class_name: str, function: str, loss: str, **variant: Any) -> None:
+    """A class that makes the ranks equal beside a function that does not."""
+    _elementwise(class_name, function, loss, **variant)
+    name = f"keras.losses.{function}"
+    declare_symbols(UNSQUEEZED, {name: "none"}, *SYMBOLS[name].variants)
 
 
 def _by_logits(class_name: str, function: str, of_p: Variant, of_logits: Variant) -> None:
@@ -200,14 +210,14 @@ _elementwise(
 _elementwise("Huber", "huber", "huber", keywords={"delta": "delta"}, annotations={"delta": float})
 # The constant is ln 2 rounded to float32, whatever the dtype.
 _elementwise("LogCosh", "log_cosh", "log_cosh", fixed={"ln2": 0.6931471824645996})
-_elementwise(
+_unsqueezed(
     "Poisson",
     "poisson",
     "poisson_nll",
     fixed={"log_input": False, "full": False, "epsilon": EPSILON},
 )
-_elementwise("Hinge", "hinge", "hinge", survey=LABELS)
-_elementwise("SquaredHinge", "squared_hinge", "squared_hinge", survey=LABELS)
+_unsqueezed("Hinge", "hinge", "hinge", survey=LABELS)
+_unsqueezed("SquaredHinge", "squared_hinge", "squared_hinge", survey=LABELS)
 
 declare_symbols(
     KERAS,

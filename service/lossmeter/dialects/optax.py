@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.domains import BINARY
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects.symbols import (
     Arrays,
@@ -156,8 +157,14 @@ _one(
     "cosine_similarity_loss",
     keywords={"epsilon": "epsilon", **ALONG},
     fixed={"sign": 1.0},
+    nothing=0.0,
 )
-_one("cosine_distance", "cosine_distance", keywords={"epsilon": "epsilon", **ALONG})
+_one(
+    "cosine_distance",
+    "cosine_distance",
+    keywords={"epsilon": "epsilon", **ALONG},
+    nothing=1.0,
+)
 _one("sigmoid_binary_cross_entropy", "binary_cross_entropy_with_logits")
 _one(
     "sigmoid_focal_loss",
@@ -166,13 +173,15 @@ _one(
 )
 _one("hinge_loss", "hinge", guards=SIGNS)
 _one("perceptron_loss", "perceptron", guards=SIGNS)
-_one("sparsemax_loss", "sparsemax_binary")
+# Optax reads any other label than 0 as 1, so those are refused.
+_one("sparsemax_loss", "sparsemax_binary", domains={"targets": BINARY})
 _one("softmax_cross_entropy", "softmax_cross_entropy", **OF_LOGITS)
 _one("safe_softmax_cross_entropy", "safe_softmax_cross_entropy")
 _one(
     "softmax_cross_entropy_with_integer_labels",
     "sparse_softmax_cross_entropy",
     wraps=True,
+    nothing=0.0,
     **OF_LOGITS,
 )
 _one(
@@ -195,18 +204,18 @@ _one(
     "kl_divergence",
     "kl_divergence_log_input",
     keywords=ALONG,
-    fixed={"log_target": False},
+    fixed={"log_target": False, "zero_products": True},
     inner="sum",
 )
 _one(
     "kl_divergence_with_log_targets",
     "kl_divergence_log_input",
     keywords=ALONG,
-    fixed={"log_target": True},
+    fixed={"log_target": True, "zero_products": True},
     inner="sum",
 )
 for _name in ("generalized_kl_divergence", "convex_kl_divergence"):
-    _one(_name, "generalized_kl_divergence", **OF_LOGITS)
+    _one(_name, "generalized_kl_divergence", **OF_LOGITS, fixed={"zero_products": True})
 _one(
     "triplet_margin_loss",
     "triplet_margin",

@@ -62,6 +62,8 @@ SKLEARN = Dialect(
 Joining = Literal["uniform_average", "raw_values"] | list[float]
 OUTPUTS: Mapping[str, str | Rule] = {"multioutput": Rule.COLUMNS}
 FEWEST, MANY = 2, 3
+# Of the constant prediction, which scikit-learn has in float64 whatever it is given.
+MACHINE_EPSILON = 2.0**-52
 WHY = "the labels of the whole batch"
 
 
@@ -83,6 +85,11 @@ def has_columns(arrays: Mapping[str, Array]) -> bool:
     """Whether predictions are rows of more than one number."""
     x = arrays["predictions"]
     return bool(x.ndim > 1 and x.shape[-1] > 1)
+
+
+def has_rows(arrays: Mapping[str, Array]) -> bool:
+    """Whether predictions are rows, be they of one number."""
+    return bool(arrays["predictions"].ndim > 1)
 
 
 def _kept(inputs: Arrays, mask: Array | None) -> Array:
@@ -270,20 +277,26 @@ _metric(
 )
 _metric(
     "hinge_loss",
-    Variant(loss_named("crammer_singer_hinge"), keywords=LABELS, survey=COLUMNS, fits=has_columns),
+    Variant(
+        loss_named("crammer_singer_hinge"),
+        keywords=LABELS,
+        survey=COLUMNS,
+        fits=has_columns,
+        arrange=three_classes,
+    ),
     Variant(loss_named("hinge"), keywords=LABELS, survey=Survey(larger_is_positive, WHY)),
 )
 _metric("zero_one_loss", Variant(loss_named("zero_one"), keywords=NORMALIZED))
 _metric(
     "hamming_loss",
-    Variant(loss_named("hamming"), inner="mean", fits=has_columns),
+    Variant(loss_named("hamming"), inner="mean", fits=has_rows),
     Variant(loss_named("hamming")),
 )
 
 
-def _score(name: str, family: str, *variants: dict[str, Any]) -> None:
+def _score(name: str, family: str, *variants: dict[str, Any], **fixed: float) -> None:
     loss = loss_named("d2_score")
-    made = (Variant(loss, fixed={"family": family}, **variant) for variant in variants)
+    made = (Variant(loss, fixed={"family": family, **fixed}, **variant) for variant in variants)
     _metric(name, *made, default="none")
 
 
@@ -308,6 +321,7 @@ _score(
     "log_loss",
     {"keywords": LABELS, "guards": EPS, "survey": COLUMNS, "fits": has_columns},
     {"keywords": LABELS, "guards": EPS, "survey": LARGER},
+    least=MACHINE_EPSILON,
 )
 D2_BRIER: Mapping[str, str | Rule] = {"pos_label": Rule.POSITIVE, **LABELS}
 _score(

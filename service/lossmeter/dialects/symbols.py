@@ -18,6 +18,8 @@ from lossmeter.errors import ShapeMismatch
 
 # A weight or mask, broadcast to the shape of the loss values; the shape may grow, in Keras.
 Align = Callable[[Array, tuple[int, ...], str], Array]
+# Weights and a mask, brought to one rank.
+Pair = Callable[[Array, Array], tuple[Array, Array]]
 Arrays = dict[str, Array]
 Settings = Mapping[str, Any]
 Inner = Literal["", "mean", "sum"]
@@ -121,7 +123,7 @@ class Dialect:
     masked: float | None = None
     squeeze: "Callable[[Variant, Arrays], Arrays] | None" = None
     finite: bool = False
-    pair: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,11 @@ class Variant:
         sums_samples: Whether the axis of the samples may be summed too.
         all_axes: Whether the axes summed are all of them, if none are named.
         by_class: Whether the last axis holds classes, each with its own value.
+        by_column: Whether each column is an output with a value of its own.
         inner: How the last axis of the values is joined.
         own: What the dialect's own mean divides by, or sums.
         fill: What stands for entries of predictions and targets that ``where`` leaves out.
+        nothing: The value where it leaves out all, if the kernel gives another.
         drops_zeros: Whether values of 0 leave the loss like masked ones.
         smooths_by_last: Whether smoothing divides by the size of the last axis, whatever it holds.
         counts_batch: Whether the elements of all samples are counted, unless samples have weights.
@@ -180,9 +184,11 @@ class Variant:
     sums_samples: bool = False
     all_axes: bool = False
     by_class: bool = False
+    by_column: bool = False
     inner: Inner = ""
     own: Own = ""
     fill: tuple[float, float] = (0.0, 0.0)
+    nothing: float | None = None
     drops_zeros: bool = False
     smooths_by_last: bool = False
     counts_batch: bool = False

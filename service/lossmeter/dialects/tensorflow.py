@@ -8,10 +8,9 @@ a mean of nothing is 0.
 import math
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.reductions import Reduction
@@ -46,6 +45,15 @@ def align_like_tf1(x: Array, shape: tuple[int, ...], name: str) -> Array:
     return np.broadcast_to(x, shape)
 
 
+def squeeze_labels(variant: Variant, arrays: Arrays) -> Arrays:
+    """Class indices may have an axis of 1 where the predictions have their classes."""
+    y = arrays["targets"]
+    indices = variant.loss.inputs[1].kind.domain.index
+    if indices and y.ndim == arrays["predictions"].ndim and y.shape[-1:] == (1,):
+        return {**arrays, "targets": y[..., 0]}
+    return arrays
+
+
 def align_samples(x: Array, shape: tuple[int, ...], name: str) -> Array:
     """One weight a sample, with or without axes of 1 after it."""
     return align_leading(x.reshape(shape) if x.size == math.prod(shape) else x, shape, name)
@@ -65,7 +73,7 @@ TF = Dialect(
     ),
     empty=math.nan,
 )
-TF1 = replace(TF, empty=0.0, align=align_like_tf1, masked=0.0)
+TF1 = replace(TF, empty=0.0, align=align_like_tf1, masked=0.0, squeeze=squeeze_labels)
 BY_NONZERO = "weighted_sum_by_nonzero_weights"
 # What a path counts that does not end with the labels.
 LOG_ELSEWHERE = math.log(1e-307)
@@ -108,7 +116,8 @@ _nn(
     keywords={"compute_full_loss": "full"},
     fixed={"log_input": True},
 )
-# Computed in float32, where an impossible alignment is only unlikely.
+# Computed in float32, where an impossible alignment is only unlikely; a blank below 0 counts from
+# the last class.
 _nn(
     "ctc_loss",
     "ctc",
@@ -117,7 +126,7 @@ _nn(
         "logits_time_major": Rule.SETTLED,
         "unique": Rule.NO_EFFECT,
     },
-    annotations={"blank_index": Annotated[int, Ge(0)] | None},
+    annotations={"blank_index": int | None},
     defaults={"blank_index": None, "logits_time_major": True},
     settle=lambda settings: {"blank": settings["blank_index"] or 0},
     fixed={"zero_infinity": False, "log_elsewhere": LOG_ELSEWHERE},

@@ -240,7 +240,11 @@ _alike("MultiLabelMarginLoss", "multilabel_margin_loss", "multilabel_margin")
 _both(
     "KLDivLoss",
     "kl_div",
-    Variant(loss_named("kl_divergence_log_input"), keywords={"log_target": "log_target"}),
+    Variant(
+        loss_named("kl_divergence_log_input"),
+        keywords={"log_target": "log_target"},
+        fixed={"zero_products": True},
+    ),
     batchmean=Reduction("batch_mean"),
 )
 _alike("MarginRankingLoss", "margin_ranking_loss", "margin_ranking", keywords={"margin": "margin"})

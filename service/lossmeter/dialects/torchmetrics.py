@@ -1,6 +1,7 @@
 """TorchMetrics 1.9.0: torchmetrics.functional. One number over the whole input, no weights."""
 
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ TORCHMETRICS = Dialect(
     empty=math.nan,
 )
 FLOOR = 1.17e-6
+ROWS = 2
 
 
 def _metric(name: str, *variants: Variant, default: str = "mean", **words: Reduction) -> None:
@@ -43,6 +45,12 @@ def squashed(inputs: Arrays, mask: Array | None, _: Settings) -> Arrays:
     scores = scores.astype(np.result_type(scores, np.float32))
     by_class = scores.ndim > inputs["targets"].ndim
     return {**inputs, "predictions": _softmax(scores) if by_class else _sigmoid(scores)}
+
+
+def has_columns(arrays: Mapping[str, Array]) -> bool:
+    """Whether predictions are rows of more than one number."""
+    x = arrays["predictions"]
+    return bool(x.ndim == ROWS and x.shape[-1] > 1)
 
 
 def _softmax(x: Array) -> Array:
@@ -121,7 +129,12 @@ _metric(
 )
 _metric("mean_squared_log_error", Variant(loss_named("squared_log_error")))
 # A naive cosh, infinite beyond about 88 in float32.
-_metric("log_cosh_error", Variant(loss_named("log_cosh"), fixed={"naive": True}))
+# Rows have a value for each of their columns.
+_metric(
+    "log_cosh_error",
+    Variant(loss_named("log_cosh"), fixed={"naive": True}, fits=has_columns, by_column=True),
+    Variant(loss_named("log_cosh"), fixed={"naive": True}),
+)
 _metric(
     "tweedie_deviance_score",
     Variant(loss_named("tweedie_deviance"), keywords={"power": "power"}),

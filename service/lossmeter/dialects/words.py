@@ -43,6 +43,8 @@ FIXED: Mapping[str, Phrase] = MappingProxyType(
         "log_clip": lambda e: f"clips probabilities to [{e:g}, 1 − {e:g}] inside the logarithms",
         "ln2": lambda c: f"subtracts {c!r} for ln 2",
         "naive": lambda _: "computes the exponential itself, which can overflow",
+        "zero_products": lambda _: "multiplies where a target is 0 too, and 0 · ∞ is NaN",
+        "least": lambda e: f"keeps the shares of the classes {e:.3g} from 0 and 1",
         "sign": lambda s: f"takes the {'cosine itself' if s > 0 else 'negative of the cosine'}",
         "power_add": lambda e: f"adds {e:g} to the sum of powers before the root",
         "signed_powers": lambda _: "takes powers of the differences with their sign",

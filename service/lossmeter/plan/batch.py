@@ -8,80 +8,18 @@ import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.guards import RECODING
-from lossmeter.core.parts import Ints
 from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
-from lossmeter.core.state import Key
-from lossmeter.dialects.symbols import Rule, Variant, align_leading
-from lossmeter.errors import (
-    DtypeUnsupported,
-    MissingInput,
-    OutOfDomain,
-    ParameterInvalid,
-    ShapeMismatch,
-    TooLarge,
-    UnknownInput,
-)
+from lossmeter.dialects.symbols import Rule, align_leading
+from lossmeter.errors import ParameterInvalid
+from lossmeter.plan.groups import Groups, groups_of
 from lossmeter.plan.layout import Layout, lay_out, moved_last
 from lossmeter.plan.plan import Candidate, Plan
+from lossmeter.plan.tensors import Tensors, candidate_for, inputs_of
+from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
 
 BLOCK = 32_768
-# As often as Keras may repeat loss values under larger weights, and as many groups as may be kept.
-MOST_REPEATED = 2**28
-MOST_GROUPS = 2**24
-NUMERIC, WHOLE = "biuf", "biu"
-SHARED = ("sample_weight", "mask")
-MOST_AXES = 2
-# What frameworks call the inputs.
-SPELLINGS = {
-    **dict.fromkeys(("y_pred", "y_score", "y_proba", "input", "output", "logits"), "predictions"),
-    **dict.fromkeys(("y_true", "target", "labels", "label"), "targets"),
-}
 # What the frameworks call their parameters of a number a class.
 CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
-
-
-@dataclass(frozen=True, slots=True)
-class Tensors:
-    """The named arrays of a request.
-
-    Attributes:
-        arrays: Array of each name.
-        plain: Names whose numbers came without a dtype: they are float64, whole ones too.
-        laid_out: Whether they are in canonical layout and encoding whatever the symbol's are.
-    """
-
-    arrays: Mapping[str, Array]
-    plain: frozenset[str] = frozenset()
-    laid_out: bool = False
-
-    def renamed(self, names: Mapping[str, str]) -> "Tensors":
-        """The tensors under the names of a loss's inputs, absent ones left out."""
-        here = {ours: theirs for ours, theirs in names.items() if theirs in self.arrays}
-        return Tensors(
-            {ours: self.arrays[theirs] for ours, theirs in here.items()},
-            frozenset(ours for ours, theirs in here.items() if theirs in self.plain),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Which group each entry belongs to.
-
-    Attributes:
-        keys: The groups.
-        codes: Position of each entry's group in ``keys``, broadcast to the loss values' shape.
-        rows: Number of samples of each group.
-        shape: Shape of the answer where axes are kept.
-        axes: The axes reduced, counted from the first, where the reduction names any.
-        joined: Whether the groups are outputs, which the dialect joins.
-    """
-
-    keys: list[Key]
-    codes: Array | None
-    rows: list[int]
-    shape: tuple[int, ...] = ()
-    axes: tuple[int, ...] = ()
-    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,24 +103,26 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
     Raises:
         InvalidRequest: An input is missing, unknown, or of a dtype or shape that does not fit.
     """
-    given = _paired(plan, tensors.arrays)
-    candidate = _candidate_for(plan, given)
+    given = tensors.arrays
+    candidate = candidate_for(plan, given)
     arrays = inputs_of(plan, candidate, tensors)
     dialect, variant = plan.symbol.dialect, candidate.variant
     dtype = np.dtype(np.float32) if variant.narrow else _dtype(candidate, arrays)
     if dialect.squeeze is not None and not tensors.laid_out:
         arrays = dialect.squeeze(variant, arrays)
     layout = lay_out(candidate, arrays, canonical=tensors.laid_out)
-    weights, mask, shape = _weights_and_mask(plan, variant, given, layout.shape)
-    own = [given[name].shape for name in SHARED if name in given]
-    grown = {name: _repeated(x, layout.shape, shape) for name, x in layout.arrays.items()}
+    beside = beside_of(plan, variant, given)
+    weights, mask, shape = aligned(plan, beside, layout.shape)
+    own = [x.shape for x in beside.values()]
+    # What leaves the loss by its value makes a mask of the whole shape.
+    drops = candidate.ignore_index is not None or variant.drops_zeros
+    grown = {name: repeated(x, layout.shape, shape) for name, x in layout.arrays.items()}
     program, counted = _on_this_batch(candidate, arrays, layout, given.get("sample_weight"))
     if tensors.laid_out:
         guards = tuple(guard for guard in program.guards if guard[0] not in RECODING)
         program = replace(program, guards=guards)
     classes = layout.sizes.get("C", 2)
-    if candidate.parameter.get("blank", 0) >= classes:
-        raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
+    _check_blank(candidate, classes)
     along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
     flat = bool(program.inner) and not layout.shape and not tensors.laid_out
     reasons = {
@@ -199,153 +139,22 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         constants=_constants(candidate, layout.sizes),
         weights=weights,
         mask=mask,
-        groups=_groups(plan, candidate, shape, given.get(by) if by else None),
+        groups=groups_of(plan, candidate, shape, given.get(by) if by else None),
         shape=shape,
         sizes=layout.sizes,
         dtype=dtype,
         classes=classes,
-        weight_entries=_weight_entries(plan, own) if own else prod(shape),
+        weight_entries=weight_entries(plan, own) if own and not drops else prod(shape),
         whole=layout.whole or counted or next((why for why, true in reasons.items() if true), None),
         flat=flat,
     )
 
 
-def _paired(plan: Plan, given: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The tensors, weights and mask of the rank that the dialect gives them together."""
-    pair = plan.symbol.dialect.pair
-    if pair is None or not all(name in given for name in SHARED):
-        return given
-    weights, mask = pair(given["sample_weight"], given["mask"])
-    try:
-        np.broadcast_shapes(weights.shape, mask.shape)
-    except ValueError:
-        raise ShapeMismatch(
-            f"mask has shape {list(mask.shape)}, which does not fit sample_weight of shape "
-            f"{list(weights.shape)}",
-            field="inputs.mask",
-        ) from None
-    return {**given, "sample_weight": weights, "mask": mask}
-
-
-def _candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
-    """The candidate that takes inputs such as these.
-
-    Raises:
-        ParameterInvalid: It does not take a parameter's value.
-    """
-    fitting = (
-        candidate
-        for candidate in plan.candidates
-        if candidate.variant.fits is None or candidate.variant.fits(arrays)
-    )
-    candidate = next(fitting, plan.candidates[0])
-    if candidate.refused is not None:
-        raise ParameterInvalid(
-            f"{candidate.refused} must be below 0 with targets that are no class indices",
-            field=f"params.{candidate.refused}",
-        )
-    return candidate
-
-
-def inputs_of(plan: Plan, candidate: Candidate, tensors: Tensors) -> dict[str, Array]:
-    """The inputs of the loss, from those that the symbol takes."""
-    variant = candidate.variant
-    names = {variant.aliases.get(name, name): name for name in tensors.arrays}
-    _check_names(plan, candidate, names)
-    arrays = {}
-    for spec_name in (*(spec.name for spec in variant.loss.inputs), *variant.beside):
-        if spec_name not in names:
-            continue
-        given = names[spec_name]
-        x = tensors.arrays[given]
-        labels = variant.survey is not None and x.dtype.kind in "US"
-        if not labels:
-            _numeric(x, given)
-        domain = candidate.domains.get(spec_name)
-        if given in tensors.plain and x.dtype.kind in "iu" and domain and not domain.integers:
-            x = x.astype(np.float64)
-        arrays[spec_name] = x
-    if variant.arrange is None or tensors.laid_out:
-        return arrays
-    return variant.arrange(arrays, candidate.settings)
-
-
-def _check_names(plan: Plan, candidate: Candidate, given: Mapping[str, str]) -> None:
-    variant, by = candidate.variant, plan.reduction.by
-    specs = [spec.name for spec in variant.loss.inputs]
-    wanted = [*(name for name in specs if name not in variant.lacks), *([by] if by else [])]
-    for name in wanted:
-        if name not in given:
-            meant = next((other for other in given if SPELLINGS.get(other) == name), None)
-            hint = f", here given as {meant}" if meant else ""
-            raise MissingInput(
-                f"{plan.symbol.name} needs the input {name}{hint}", field=f"inputs.{name}"
-            )
-    takes = [*specs, *variant.beside]
-    for name, written in given.items():
-        if name not in (*takes, *wanted, *SHARED):
-            raise UnknownInput(
-                f"{plan.symbol.name} takes {', '.join(takes)}, sample_weight and mask"
-                + (
-                    ""
-                    if by
-                    else "; a group input is named by the reduction, as in "
-                    '{"name": "mean", "by": "country"}'
-                ),
-                field=f"inputs.{written}",
-            )
-
-
-def _weights_and_mask(
-    plan: Plan, variant: Variant, given: Mapping[str, Array], shape: tuple[int, ...]
-) -> tuple[Array | None, Array | None, tuple[int, ...]]:
-    """Weights and mask broadcast to the loss values, and the shape that those grow to."""
-    align = plan.symbol.dialect.align
-    weights, mask = given.get("sample_weight"), given.get("mask")
-    if weights is not None:
-        _numeric(weights, "sample_weight")
-        if variant.loss.collapses and variant.loss.weighs_samples is None and weights.ndim:
-            raise ShapeMismatch(
-                f"{variant.loss.name} has one value for the batch, which one number can weigh",
-                field="inputs.sample_weight",
-            )
-        weights = align(weights, shape, "sample_weight")
-    if mask is not None:
-        mask = align(_boolean(mask), shape, "mask")
-    # What is aligned has the shape of the loss values, or the larger one they are repeated to.
-    aligned = [x.shape for x in (weights, mask) if x is not None]
-    grown = np.broadcast_shapes(*aligned) if aligned else shape
-    return (
-        None if weights is None else np.broadcast_to(weights, grown),
-        None if mask is None else np.broadcast_to(mask, grown),
-        grown,
-    )
-
-
-def _weight_entries(plan: Plan, own: list[tuple[int, ...]]) -> int:
-    """How many weights there are, those of a mask among them, before they meet the loss values."""
-    if plan.symbol.dialect.pair is None:
-        rank = max(len(shape) for shape in own)
-        own = [shape + (1,) * (rank - len(shape)) for shape in own]
-    return prod(np.broadcast_shapes(*own))
-
-
-def _repeated(x: Array, shape: tuple[int, ...], grown: tuple[int, ...]) -> Array:
-    """Keras lets weights be larger than the loss values, which are then repeated."""
-    if grown == shape:
-        return x
-    more = (1,) * (len(grown) - len(shape))
-    lead = (*shape, *more) if grown[: len(shape)] == shape else (*more, *shape)
-    own = x.shape[len(shape) :]
-    repeated = np.broadcast_to(x.reshape(*lead, *own), (*grown, *own))
-    if repeated.size > MOST_REPEATED:
-        raise TooLarge(
-            "weights repeat the loss values too often",
-            field="inputs.sample_weight",
-            limit=MOST_REPEATED,
-            actual=repeated.size,
-        )
-    return repeated
+def _check_blank(candidate: Candidate, classes: int) -> None:
+    """Refuse a blank that is no class; below 0 it counts from the last, where a dialect says so."""
+    blank = candidate.parameter.get("blank")
+    if blank is not None and not -classes <= blank < classes:
+        raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
 
 
 def _on_this_batch(
@@ -366,21 +175,6 @@ def _on_this_batch(
             guards = (smoothing, *program.guards)
             return replace(program, params=tuple(sorted(params.items())), guards=guards), None
     return program, None
-
-
-def _numeric(x: Array, name: str) -> None:
-    if x.dtype.kind not in NUMERIC:
-        raise DtypeUnsupported(f"{name} must be numbers", field=f"inputs.{name}")
-
-
-def _boolean(mask: Array) -> Array:
-    if mask.dtype.kind not in WHOLE:
-        raise DtypeUnsupported(
-            "mask must be booleans or the integers 0 and 1, True keeps", field="inputs.mask"
-        )
-    if mask.dtype != np.bool_ and mask.size and not (mask.min() >= 0 and mask.max() <= 1):
-        raise OutOfDomain("mask must be booleans or the integers 0 and 1", field="inputs.mask")
-    return mask.astype(np.bool_, copy=False)
 
 
 def _dtype(candidate: Candidate, arrays: Mapping[str, Array]) -> np.dtype[np.floating]:
@@ -456,110 +250,3 @@ def _constants(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, Arra
                 field=f"params.{keyword}",
             )
     return constants
-
-
-def _groups(
-    plan: Plan, candidate: Candidate, shape: tuple[int, ...], labels: Array | None
-) -> Groups:
-    rows = shape[0] if shape else 1
-    if candidate.variant.loss.collapses and (plan.reduction.by or plan.reduction.axis):
-        raise ParameterInvalid(
-            f"{candidate.variant.loss.name} has one value for the batch, which has no groups",
-            field="reduction",
-        )
-    outputs = _outputs(plan, candidate, shape)
-    if labels is not None:
-        return _by_label(labels, shape, plan.reduction.by or "")
-    if outputs and len(shape) == 1:
-        return Groups([0], None, [rows], (1,), (0,), joined=True)
-    if outputs:
-        return replace(_by_axes((0,), shape), joined=True)
-    if not plan.reduction.axis:
-        return Groups([None], None, [rows])
-    return _by_axes(axes_from_first(plan.reduction.axis, len(shape)), shape)
-
-
-def _outputs(plan: Plan, candidate: Candidate, shape: tuple[int, ...]) -> bool:
-    """Whether the columns are outputs that are reduced apart.
-
-    Raises:
-        ShapeMismatch: There are more axes than samples and outputs, or another number of outputs.
-        ParameterInvalid: Weights for one output, or groups of several.
-    """
-    joining, reduction = candidate.columns, plan.reduction
-    if joining is None or reduction.axis or reduction.name == "none":
-        return False
-    if not 1 <= len(shape) <= MOST_AXES:
-        raise ShapeMismatch("one axis of samples and one of outputs", field="inputs.predictions")
-    columns = shape[1] if len(shape) > 1 else 1
-    if candidate.rules.get(Rule.OUTPUTS, columns) != columns:
-        raise ShapeMismatch(f"there are {columns} outputs", field="inputs.predictions")
-    if isinstance(joining, list) and (len(shape) == 1 or len(joining) != columns):
-        raise ParameterInvalid(
-            f"multioutput has {len(joining)} numbers for {columns} outputs",
-            field="params.multioutput",
-        )
-    if reduction.by and columns > 1:
-        raise ParameterInvalid(
-            "groups are of samples with one output; take several by reduction none",
-            field="reduction.by",
-        )
-    return not reduction.by and (len(shape) > 1 or joining == "raw_values")
-
-
-def _by_axes(axes: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
-    rows = shape[0] if shape else 1
-    kept = tuple(n for axis, n in enumerate(shape) if axis not in axes)
-    cells = prod(kept)
-    if not kept:
-        return Groups([None], None, [rows], axes=axes)
-    if cells > MOST_GROUPS:
-        raise TooLarge(
-            "the axes that are kept have too many positions",
-            field="reduction.axis",
-            limit=MOST_GROUPS,
-            actual=cells,
-        )
-    places = np.arange(cells).reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
-    per_rows = rows if 0 in axes else 1
-    return Groups(
-        list(range(cells)),
-        np.broadcast_to(places, shape),
-        [per_rows] * cells,
-        kept,
-        axes,
-    )
-
-
-def axes_from_first(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """Axes counted from the first, in order.
-
-    Raises:
-        ParameterInvalid: One is not there, or named twice.
-    """
-    found = {axis + rank if axis < 0 else axis for axis in axes}
-    if len(found) != len(axes) or not all(0 <= axis < rank for axis in found):
-        raise ParameterInvalid(
-            f"axis must name different axes of the loss values, which have {rank}",
-            field="reduction.axis",
-        )
-    return tuple(sorted(found))
-
-
-def _by_label(labels: Array, shape: tuple[int, ...], name: str) -> Groups:
-    if labels.dtype.kind not in "biuUS":
-        raise DtypeUnsupported("a group input holds strings or integers", field=f"inputs.{name}")
-    if not shape or labels.shape != shape[:1]:
-        raise ShapeMismatch(
-            f"{name} has shape {list(labels.shape)}; it needs one label for each of the "
-            f"{shape[0] if shape else 1} samples",
-            field=f"inputs.{name}",
-        )
-    present, codes = np.unique(labels, return_inverse=True)
-    rows: Ints = np.bincount(codes, minlength=present.size)
-    places = codes.reshape(shape[0], *(1 for _ in shape[1:]))
-    return Groups(
-        [str(label) for label in present.tolist()],
-        np.broadcast_to(places, shape),
-        rows.tolist(),
-    )

@@ -118,7 +118,8 @@ def _summed_last(
         lead = [x.shape[axis] for axis in order[: len(kept) + by_class]]
         own = [prod(x.shape[a] for a in axes), *x.shape[x.ndim - classes :]]
         moved[spec.name] = x.transpose(order).reshape(*lead, *own)
-    return moved, len(kept), "the axis of the samples is summed" if 0 in axes else None
+    rank = len(kept) + (by_class and not candidate.program.inner)
+    return moved, rank, "the axis of the samples is summed" if 0 in axes else None
 
 
 def _asked_axes(candidate: Candidate, body: int, rank: int) -> list[int]:

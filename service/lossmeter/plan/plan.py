@@ -84,6 +84,8 @@ class Candidate:
     @property
     def columns(self) -> str | list[float] | None:
         """How several outputs are joined, where they are reduced apart."""
+        if self.variant.by_column:
+            return "raw_values"
         if Rule.OUTPUTS in self.rules:
             return "raw_values" if self.rules[Rule.OUTPUTS] > 1 else None
         joining: str | list[float] | None = self.rules.get(Rule.COLUMNS)
@@ -242,6 +244,7 @@ def _candidate(symbol: Symbol, index: int, params: Mapping[str, Any], field: str
             temperature=around.get(TEMPERATURE.name, 1.0),
             inner=_inner(variant, rules),
             fill=variant.fill,
+            nothing=variant.nothing,
         ),
         settings=settings,
         rules=rules,

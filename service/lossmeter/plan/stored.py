@@ -6,7 +6,7 @@ import orjson
 
 from lossmeter.core.state import Specification
 from lossmeter.errors import LossmeterError, MalformedRequest, NotMergeable
-from lossmeter.plan.batch import axes_from_first
+from lossmeter.plan.groups import axes_from_first
 from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import Plan, default_reduction, prepare
 from lossmeter.plan.request import ReductionBody

@@ -21,8 +21,8 @@ from lossmeter.errors import (
     TooLarge,
     UnknownField,
 )
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, ReductionBody, read, read_evaluate
+from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.states import read_state, state_bytes, state_hash
 from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, check_labels, from_bytes
 

@@ -15,8 +15,8 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.spelling import number
 from lossmeter.core.state import State
 from lossmeter.errors import DtypeUnsupported, MalformedRequest
-from lossmeter.plan.batch import Tensors
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.tensors import Tensors
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import tensor_pb2 as tensor_pb
 from lossmeter.wire.states import read_state, state_bytes, state_hash

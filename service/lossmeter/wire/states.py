@@ -24,7 +24,7 @@ from lossmeter.core.parts import (
 )
 from lossmeter.core.state import Key, Specification, State, order
 from lossmeter.errors import MalformedRequest
-from lossmeter.plan.batch import MOST_GROUPS
+from lossmeter.plan.groups import MOST_GROUPS
 from lossmeter.v1 import state_pb2 as pb
 from lossmeter.wire.tensors import MOST_AXES
 

@@ -21,7 +21,7 @@ from lossmeter.errors import (
     ShapeMismatch,
     UnsupportedMedia,
 )
-from lossmeter.plan.batch import Tensors
+from lossmeter.plan.tensors import Tensors
 
 ROWS = 65_536
 # Input of the loss to the columns that hold it; several columns make a last axis, and so does one

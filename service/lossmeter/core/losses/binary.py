@@ -8,7 +8,6 @@ from annotated_types import Ge, Le
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, PerClass, PerOutput, loss
 from lossmeter.core.domains import ClassLogits, Logits, Probability, VectorBinary
-from lossmeter.core.losses.binary_margin import soft_margin
 from lossmeter.core.stable import log1p_exp_minus_abs, smooth, xlogy
 
 Share = Annotated[float, Ge(0)]
@@ -135,7 +134,7 @@ def multilabel_soft_margin(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    terms = soft_margin(xp, predictions, targets)
+    terms = binary_cross_entropy_with_logits(xp, predictions, targets)
     if output_weight is not None:
         terms = terms * output_weight
     return xp.sum(terms, axis=-1) / predictions.shape[-1]

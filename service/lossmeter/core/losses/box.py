@@ -124,8 +124,11 @@ def complete_box_iou(
     pair = _pair(xp, predictions, targets)
     apart = 1.0 - pair.overlap / (pair.union + epsilon)
     (w1, h1), (w2, h2) = _sides(predictions), _sides(targets)
-    # The difference of the angles is itself the angle of one slope.
-    turn = angle(xp, w2 * h1 - w1 * h2, h1 * h2 + w1 * w2)
+    # The difference of the angles is itself the angle of one slope, but for half a turn where one
+    # box is inverted and the angles lie far apart.
+    rise, run = w2 * h1 - w1 * h2, h1 * h2 + w1 * w2
+    turn = angle(xp, rise, run)
+    turn = xp.where(run * (h1 * h2) < 0.0, math.pi - xp.abs(turn), turn)
     aspect = (4.0 / math.pi**2) * xp.square(turn)
     moved = _displacement(xp, predictions, targets, pair, epsilon)
     last = epsilon if aspect_epsilon is None else aspect_epsilon

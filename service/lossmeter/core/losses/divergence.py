@@ -1,9 +1,10 @@
 """How far one distribution is from another; the class axis is last and used up."""
 
 import math
+from typing import Annotated
 
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.declare import Example, loss
+from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import (
     ClassAmounts,
     ClassLogProbability,
@@ -60,6 +61,7 @@ def kl_divergence_log_input(
     targets: DistributionOrLog,
     *,
     log_target: bool = False,
+    zero_products: Annotated[bool, Guard()] = False,
 ) -> Array:
     r"""Each class's term of the Kullback–Leibler divergence, predictions given as logarithms.
 
@@ -69,12 +71,23 @@ def kl_divergence_log_input(
         predictions: Logarithms of class probabilities, shape ``(..., C)``, nats.
         targets: Class probabilities or their logarithms, shape ``(..., C)``.
         log_target: Whether targets are logarithms.
+        zero_products: Whether 0 · ∞ is NaN, as it is in a framework that multiplies.
 
     Returns:
         One loss per class, shape ``(..., C)``, nats.
     """
-    share, log_share = (xp.exp(targets), targets) if log_target else (targets, xp.log(targets))
-    return xlogy(xp, share, log_share - predictions)
+    share, log_share = (xp.exp(targets), targets) if log_target else (targets, _log(xp, targets))
+    return _terms(xp, share, log_share - predictions, zero_products)
+
+
+def _terms(xp: Namespace, share: Array, gain: Array, zero_products: bool) -> Array:
+    """y (ln y − x), which is 0 where y is 0, unless the product is taken as it comes."""
+    return share * gain if zero_products else xlogy(xp, share, gain)
+
+
+def _log(xp: Namespace, amounts: Array) -> Array:
+    """The logarithm of amounts, and 0 of 0."""
+    return xp.log(xp.where(amounts == 0.0, xp.ones_like(amounts), amounts))
 
 
 @loss(
@@ -86,7 +99,11 @@ def kl_divergence_log_input(
     ],
 )
 def generalized_kl_divergence(
-    xp: Namespace, predictions: ClassLogProbability, targets: ClassAmounts
+    xp: Namespace,
+    predictions: ClassLogProbability,
+    targets: ClassAmounts,
+    *,
+    zero_products: Annotated[bool, Guard()] = False,
 ) -> Array:
     r"""Kullback–Leibler divergence of amounts that need not sum to 1.
 
@@ -97,9 +114,10 @@ def generalized_kl_divergence(
     Args:
         predictions: Logarithms of the predicted amounts, shape ``(..., C)``, nats.
         targets: Amounts, shape ``(..., C)``, dimensionless.
+        zero_products: Whether 0 · ∞ is NaN, as it is in a framework that multiplies.
 
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    terms = xlogy(xp, targets, xp.log(targets) - predictions) + (xp.exp(predictions) - targets)
-    return xp.sum(terms, axis=-1)
+    terms = _terms(xp, targets, _log(xp, targets) - predictions, zero_products)
+    return xp.sum(terms + (xp.exp(predictions) - targets), axis=-1)

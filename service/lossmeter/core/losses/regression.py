@@ -8,7 +8,6 @@ from annotated_types import Ge, Gt, Le
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import AboveMinusOne, NonNegative, RateOrLog, Real, Variance
-from lossmeter.core.stable import xlogy
 
 
 @loss(
@@ -331,7 +330,7 @@ def poisson_nll(
     if log_input:
         value = xp.exp(predictions) - targets * predictions
     else:
-        value = predictions - xlogy(xp, targets, xp.log(predictions + epsilon))
+        value = predictions - targets * xp.log(predictions + epsilon)
     if not full:
         return value
     above = xp.maximum(targets, 1.0)

@@ -49,6 +49,7 @@ def d2_score(
     power: Power = 0.0,
     quantile: Annotated[float, Ge(0), Le(1)] = 0.5,
     columns: Annotated[Columns, Guard()] = "uniform_average",
+    least: Annotated[float, Guard()] = 0.0,
     sample_weight: Annotated[Array | None, Guard(), PerSample()] = None,
 ) -> Array:
     r"""Share of a loss that predictions save over the best constant one: higher is better.
@@ -65,6 +66,8 @@ def d2_score(
         power: Variance power of the Tweedie deviance.
         quantile: Level of the pinball loss.
         columns: How the scores of several outputs become one, or the weight of each.
+        least: How far the shares of the classes are kept from 0 and 1, in a framework that clips
+            them.
         sample_weight: Weight of each sample.
 
     Returns:
@@ -76,6 +79,8 @@ def d2_score(
     if family in CLASS_FAMILIES:
         rate = brier_score if family == "brier" else _log_loss
         constant = _shares(xp, predictions, targets, weights)
+        if least:
+            constant = xp.clip(constant, least, 1.0 - least)
     else:
         if predictions.ndim > 1:
             weights = xp.expand_dims(weights, axis=1)
@@ -84,7 +89,9 @@ def d2_score(
         constant = _mean(xp, targets, weights)
         if family != "tweedie":
             constant = _quantile(xp, targets, weights, level)
-    best = xp.sum(weights * rate(xp, constant + xp.zeros_like(predictions), targets), axis=0)
+    lowest = rate(xp, constant + xp.zeros_like(predictions), targets)
+    # 1 - least may be 1 in the computing dtype; its logarithm is -least.
+    best = xp.sum(weights * xp.maximum(lowest, least), axis=0)
     missed = xp.sum(weights * rate(xp, predictions, targets), axis=0)
     scores = 1.0 - missed / best
     if family in QUANTILE_FAMILIES:
@@ -142,7 +149,9 @@ def _quantile(xp: Namespace, targets: Array, weights: Array, level: float) -> Ar
 
 
 def _joined(xp: Namespace, scores: Array, columns: Columns) -> Array:
-    if scores.ndim == 0 or columns == "raw_values":
+    if columns == "raw_values":
+        return scores if scores.ndim else xp.expand_dims(scores, axis=0)
+    if scores.ndim == 0:
         return scores
     if columns == "uniform_average":
         return xp.sum(scores) / scores.shape[0]
