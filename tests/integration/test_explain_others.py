@@ -49,6 +49,19 @@ HAND: Mapping[str, tuple[Request, list[Hand]]] = {
             ("torchmetrics.functional.mean_squared_error", {}, {}),
         ],
     ),
+    "errors of one axis, which Keras averages": (
+        request("keras.losses.MeanSquaredError", predictions=X[:, 0], targets=P[:, 0], **WEIGHT),
+        [
+            ("squared_error", {}, {}),
+            ("torch.nn.MSELoss", {}, {}),
+            (f"{TF1}.mean_squared_error", {}, {}),
+            ("sklearn.metrics.mean_squared_error", {}, {}),
+        ],
+    ),
+    "weights with an axis of 1": (
+        request("keras.losses.MeanAbsoluteError", predictions=X, targets=Y, **COLUMN),
+        [("torch.nn.L1Loss", {}, WEIGHT), ("sklearn.metrics.mean_absolute_error", {}, WEIGHT)],
+    ),
     "absolute errors": (
         request("absolute_error", predictions=X, targets=Y, **WEIGHT),
         [
@@ -270,6 +283,14 @@ SENTENCES: Mapping[str, tuple[Request, str, list[str]]] = {
         request("keras.losses.MeanSquaredError", predictions=X, targets=Y),
         "torch.nn.MSELoss",
         [],
+    ),
+    "loss values repeated under weights": (
+        request("keras.losses.MeanSquaredError", predictions=X[:, 0], targets=P[:, 0], **WEIGHT),
+        "torch.nn.MSELoss",
+        [
+            "keras averages to fewer loss values than there are weights, and repeats them, torch "
+            "does not"
+        ],
     ),
     "clips": (
         request(

@@ -20,7 +20,7 @@ from lossmeter.plan.batch import Batch, bind
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
-from lossmeter.plan.tensors import Tensors
+from lossmeter.plan.tensors import SHARED, Tensors
 
 CLIP = "clip_epsilon"
 Numbers = Mapping[str, float | list[int]]
@@ -48,6 +48,7 @@ class Account:
     Attributes:
         plan: Symbol and reduction.
         batch: The tensors, bound to it.
+        plain: The same without weights and mask, under which loss values may be repeated.
         entries: Its kept entries.
         answer: The answer.
         numerator: What was summed; None where the answer is no sum and no quotient.
@@ -59,6 +60,7 @@ class Account:
 
     plan: Plan
     batch: Batch
+    plain: Batch
     entries: Entries
     answer: Answer
     numerator: float | None
@@ -84,12 +86,14 @@ def account(plan: Plan, tensors: Tensors, options: Options, backend: Backend) ->
     evaluation = Evaluation(plan, stateless, backend, tuple(dict.fromkeys(kinds)))
     evaluation.add(tensors)
     answer, batch = evaluation.finish(), bind(plan, tensors)
+    alone = {name: x for name, x in tensors.arrays.items() if name not in SHARED}
+    plain = bind(plan, replace(tensors, arrays=alone))
     entries = Entries(batch)
     numerator = _numerator(plan, batch, answer, evaluation.linear)
     divisor = _divisor(plan.reduction, batch) if numerator is not None else ""
     steps = (
         _symbol(plan, batch),
-        _shapes(batch),
+        _shapes(batch, plain),
         *_labels(batch),
         _mask(batch, entries, answer),
         *_guards(batch, entries),
@@ -97,16 +101,20 @@ def account(plan: Plan, tensors: Tensors, options: Options, backend: Backend) ->
         *_weights(batch, answer),
         *_sums(plan, answer, numerator, divisor),
     )
+    manners = dict(_manners(plan, batch, entries, tensors.laid_out)) if entries.kept else {}
+    if math.prod(batch.shape) > math.prod(plain.shape):
+        manners["repeats"] = words.REPEATS
     return Account(
         plan=plan,
         batch=batch,
+        plain=plain,
         entries=entries,
         answer=answer,
         numerator=numerator,
         divisor=divisor,
         joins=_joins(batch, entries),
         steps=steps,
-        manners=dict(_manners(plan, batch, entries, tensors.laid_out)) if entries.kept else {},
+        manners=manners,
     )
 
 
@@ -160,11 +168,13 @@ def _symbol(plan: Plan, batch: Batch) -> Step:
     return Step("loss", said + (f", with {', '.join(told)}" if told else ""))
 
 
-def _shapes(batch: Batch) -> Step:
-    arrays = {**batch.inputs, **batch.shared}
+def _shapes(batch: Batch, plain: Batch) -> Step:
+    arrays = {**plain.inputs, **plain.shared}
     told = [f"{name} {list(x.shape)} {_dtype(x)}" for name, x in arrays.items()]
-    shape = [] if batch.candidate.variant.loss.collapses else list(batch.shape)
-    says = f"{', '.join(told)}; loss values {shape}, computed in {batch.dtype}"
+    together = batch.candidate.variant.loss.collapses
+    shape, own = ([] if together else list(x.shape) for x in (batch, plain))
+    repeated = "" if shape == own else f" repeated to {shape} as weights and mask have it"
+    says = f"{', '.join(told)}; loss values {own}{repeated}, computed in {batch.dtype}"
     return Step("shapes", says, {"shape": shape})
 
 

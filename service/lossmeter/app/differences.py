@@ -140,7 +140,8 @@ def _below(account: Account) -> float:
 
 def _scale(account: Account) -> int:
     summed = account.batch.program.inner == "sum" or account.answer.reduction == "macro_mean"
-    return 1 if summed or account.candidate.variant.by_class else account.joins
+    kept = account.candidate.variant.by_class or "repeats" in account.manners
+    return 1 if summed or kept else account.joins
 
 
 def _equal(a: float, b: float) -> bool:

@@ -166,8 +166,9 @@ def tensors_for(made: Account, given: Tensors, plan: Plan, loss: Loss) -> Tensor
     Raises:
         OutOfDomain: They cannot be told in the encoding of that loss.
     """
-    batch, asked = made.batch, made.candidate
-    inputs = _canonical(batch)
+    batch, plain, asked = made.batch, made.plain, made.candidate
+    # Labels under the mask have no say, but where loss values are repeated there is no telling.
+    inputs = _canonical(batch if batch.shape == plain.shape else plain)
     if any(ANY in spec.kind.core for spec in asked.variant.loss.inputs):
         # Which axes are summed, each says itself.
         inputs = _recoded(batch, inputs_of(made.plan, asked, given))
@@ -192,7 +193,7 @@ def lacks_outputs(made: Account, plan: Plan) -> bool:
     """Whether a plan averages an axis of outputs that the data lack."""
     inner = any(candidate.program.inner == "mean" for candidate in plan.candidates)
     alone = inner and not made.candidate.program.inner
-    return alone and made.batch.inputs["predictions"].ndim == 1
+    return alone and made.plain.inputs["predictions"].ndim == 1
 
 
 def _canonical(batch: Batch) -> dict[str, Array]:

@@ -95,6 +95,7 @@ RECODED: Mapping[str, str] = MappingProxyType(
     }
 )
 SQUASHES = "makes probabilities of scores, as one of the batch lies outside [0, 1]"
+REPEATS = "averages to fewer loss values than there are weights, and repeats them"
 LENGTHS = "divides each loss value by its target length first"
 # What each mean divides by.
 DIVISORS: Mapping[str, str] = MappingProxyType(
