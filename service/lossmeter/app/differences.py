@@ -210,6 +210,9 @@ def _parameters(pair: Pair) -> Iterator[str]:
         plain = name in dict(tried) and name in dict(other.batch.program.params)
         if a == b or (plain and not asked.entries.differs_with(name, b)):
             continue
+        told_apart = other.candidate.variant.loss is not asked.candidate.variant.loss
+        if told_apart and a == param.default:
+            continue  # a setting of the encoding, which the other loss has no need of
         if CLASS_WEIGHT.name == name and "class_factor" in {**asked.manners, **other.manners}:
             continue
         lacking = [not a and _lacks(asked.candidate, name), not b and _lacks(other.candidate, name)]

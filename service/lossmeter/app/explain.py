@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lossmeter.app.account import Account, Step, account
-from lossmeter.app.answer import Answer
+from lossmeter.app.answer import Answer, Value
 from lossmeter.app.backend import Backend
 from lossmeter.app.differences import agree, differences
 from lossmeter.app.entries import ROUNDING, near, recodings
@@ -73,6 +73,11 @@ class Explanation:
     framework: str
     steps: tuple[Step, ...]
     dialects: tuple[Opinion, ...]
+
+    @property
+    def value(self) -> Value:
+        """The value of the answer."""
+        return self.answer.value
 
 
 def explain(
