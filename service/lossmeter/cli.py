@@ -58,6 +58,20 @@ ReductionOption = Annotated[
 StateOption = Annotated[Path | None, typer.Option(help="Write the mergeable state to this file.")]
 
 
+LossOption = Annotated[str, typer.Option(help="Canonical name or framework symbol.")]
+PredictionsOption = Annotated[
+    str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
+]
+TargetsOption = Annotated[str, typer.Option(help="Column or columns.")]
+WeightOption = Annotated[str | None, typer.Option(help="Column.")]
+MaskOption = Annotated[str | None, typer.Option(help="Column; true keeps.")]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
+]
+ByOption = Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")]
+ParamsOption = Annotated[str, typer.Option(help="Parameters as JSON.")]
+
+
 def _setting(name: str) -> Any:
     return Settings.model_fields[name].description
 
@@ -98,19 +112,15 @@ def _settings(flags: dict[str, Any]) -> Settings:
 @app.command()
 def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     files: Annotated[list[Path], typer.Argument(help="Parquet, Arrow, CSV or npz.")],
-    loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
-    predictions: Annotated[
-        str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
-    ] = "predictions",
-    targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
-    sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
-    mask: Annotated[str | None, typer.Option(help="Column; true keeps.")] = None,
-    other: Annotated[
-        list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
-    ] = None,
-    by: Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")] = None,
+    loss: LossOption,
+    predictions: PredictionsOption = "predictions",
+    targets: TargetsOption = "targets",
+    sample_weight: WeightOption = None,
+    mask: MaskOption = None,
+    other: InputOption = None,
+    by: ByOption = None,
     reduction: ReductionOption = None,
-    params: Annotated[str, typer.Option(help="Parameters as JSON.")] = "{}",
+    params: ParamsOption = "{}",
     state: StateOption = None,
     batch_id: Annotated[str | None, typer.Option(help="Name of the batch in the state.")] = None,
     output: FormatOption = None,
@@ -129,19 +139,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
 @app.command()
 def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     file: Annotated[Path, typer.Argument(help="Parquet, Arrow, CSV or npz.")],
-    loss: Annotated[str, typer.Option(help="Canonical name or framework symbol.")],
-    predictions: Annotated[
-        str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
-    ] = "predictions",
-    targets: Annotated[str, typer.Option(help="Column or columns.")] = "targets",
-    sample_weight: Annotated[str | None, typer.Option(help="Column.")] = None,
-    mask: Annotated[str | None, typer.Option(help="Column; true keeps.")] = None,
-    other: Annotated[
-        list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
-    ] = None,
-    by: Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")] = None,
+    loss: LossOption,
+    predictions: PredictionsOption = "predictions",
+    targets: TargetsOption = "targets",
+    sample_weight: WeightOption = None,
+    mask: MaskOption = None,
+    other: InputOption = None,
+    by: ByOption = None,
     reduction: ReductionOption = None,
-    params: Annotated[str, typer.Option(help="Parameters as JSON.")] = "{}",
+    params: ParamsOption = "{}",
     output: FormatOption = None,
 ) -> None:
     """Say step by step how a loss comes about, and what every other framework says."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
-from lossmeter.app.entries import NUMPY, Entries, recodings
+from lossmeter.app.entries import Entries, recodings
 from lossmeter.app.evaluation import Evaluation
-from lossmeter.core.arrays import Array
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.parts import Linear, Part
 from lossmeter.core.program import Program
 from lossmeter.core.reductions import Reduction

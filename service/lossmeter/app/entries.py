@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Value
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.guards import RECODING
 from lossmeter.core.program import FACTOR, Program
 from lossmeter.plan.batch import Batch
 from lossmeter.plan.survey import surveyed
 
 SIGNS = "sign_labels"
-# They are computed on the reference backend, whatever computed the answer.
-NUMPY = cast(Namespace, np)
 # How far apart two numbers may be, relative to the larger, that are the same but for rounding.
 ROUNDING = {"float64": 1e-12, "float32": 1e-6}
 

@@ -1,30 +1,21 @@
 """The same data in another encoding, for frameworks that know a loss only in that one."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from functools import partial
 
 import numpy as np
 
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.declare import REGISTRY, Loss
-from lossmeter.core.stable import log_softmax, softplus
+from lossmeter.core.stable import log_softmax, sigmoid, softmax
 from lossmeter.errors import OutOfDomain
 from lossmeter.plan.encodings import SAME, WORDS, domains_of
 
 Arrays = dict[str, Array]
-NUMPY = cast(Namespace, np)
 
 
 def _same(x: Array) -> Array:
     return x
-
-
-def _softmax(x: Array) -> Array:
-    return np.exp(log_softmax(NUMPY, x))
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.exp(-softplus(NUMPY, -x))
 
 
 def _log_odds(p: Array) -> Array:
@@ -35,12 +26,12 @@ def _log_odds(p: Array) -> Array:
 PREDICTIONS: Mapping[tuple[str, str], Callable[[Array], Array]] = {
     ("distribution", "logits"): np.log,
     ("distribution", "log_probability"): np.log,
-    ("logits", "distribution"): _softmax,
-    ("logits", "log_probability"): lambda x: log_softmax(NUMPY, x),
+    ("logits", "distribution"): partial(softmax, NUMPY),
+    ("logits", "log_probability"): partial(log_softmax, NUMPY),
     ("log_probability", "distribution"): np.exp,
     ("log_probability", "logits"): _same,
     ("probability", "logits"): _log_odds,
-    ("logits", "probability"): _sigmoid,
+    ("logits", "probability"): partial(sigmoid, NUMPY),
 }
 
 

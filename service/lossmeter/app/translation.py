@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lossmeter.app.account import Account
-from lossmeter.app.entries import NUMPY, recodings
+from lossmeter.app.entries import recodings
 from lossmeter.app.retelling import kin, retold
-from lossmeter.core.arrays import Array
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.declare import CLASS_WEIGHT, Loss
 from lossmeter.core.guards import GUARDS
 from lossmeter.core.program import FACTOR

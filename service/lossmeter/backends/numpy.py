@@ -2,11 +2,10 @@
 
 import platform
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.program import Program
 
 
@@ -32,4 +31,4 @@ class NumpyBackend:
         self, program: Program, operands: Mapping[str, Array], extras: Mapping[str, Array]
     ) -> Array:
         """Loss values of one block of C-contiguous arrays."""
-        return program(cast(Namespace, np), operands, extras)
+        return program(NUMPY, operands, extras)

@@ -5,7 +5,9 @@ traced by ndonnx. What is not listed here is not available to a kernel on any ba
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
 
 # An array of whichever library runs the kernel. The only `Any` of the package.
 Array: TypeAlias = Any
@@ -52,4 +54,6 @@ class Namespace(Protocol):
     int64: Any
 
 
+# NumPy as a namespace, for what is read off arrays before or beside a backend.
+NUMPY = cast(Namespace, np)
 PRIMITIVES = frozenset(Namespace.__annotations__)

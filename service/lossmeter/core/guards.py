@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from lossmeter.core import stable
 from lossmeter.core.arrays import Array, Namespace
-from lossmeter.core.stable import log_softmax, smooth, softplus
 
 Guard = Callable[[Namespace, dict[str, Array], Any], dict[str, Array]]
 
@@ -49,19 +49,17 @@ def clip_machine_epsilon(xp: Namespace, inputs: dict[str, Array], _: None) -> di
 
 def softmax(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
     """Predictions are logits: their softmax over the classes."""
-    x = inputs["predictions"]
-    powers = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-    return {**inputs, "predictions": powers / xp.sum(powers, axis=-1, keepdims=True)}
+    return {**inputs, "predictions": stable.softmax(xp, inputs["predictions"])}
 
 
 def sigmoid(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
     """Predictions are logits: their sigmoid."""
-    return {**inputs, "predictions": xp.exp(-softplus(xp, -inputs["predictions"]))}
+    return {**inputs, "predictions": stable.sigmoid(xp, inputs["predictions"])}
 
 
 def log_probabilities(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
     """Predictions are logits: the logarithm of their softmax over the classes."""
-    return {**inputs, "predictions": log_softmax(xp, inputs["predictions"])}
+    return {**inputs, "predictions": stable.log_softmax(xp, inputs["predictions"])}
 
 
 def exponential(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
@@ -78,7 +76,7 @@ def smooth_targets(
     xp: Namespace, inputs: dict[str, Array], setting: tuple[float, int]
 ) -> dict[str, Array]:
     """Targets y(1 − s) + s/C for a C that is not the number of classes; Keras off the last axis."""
-    return {**inputs, "targets": smooth(xp, inputs["targets"], *setting)}
+    return {**inputs, "targets": stable.smooth(xp, inputs["targets"], *setting)}
 
 
 # Those that do not change a number's meaning, only how it is told: canonical inputs need none.

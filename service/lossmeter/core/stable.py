@@ -32,6 +32,17 @@ def log_softmax(xp: Namespace, x: Array) -> Array:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
+def softmax(xp: Namespace, x: Array) -> Array:
+    """Softmax over the last axis."""
+    powers = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return powers / xp.sum(powers, axis=-1, keepdims=True)
+
+
+def sigmoid(xp: Namespace, x: Array) -> Array:
+    """1/(1 + e^−x), accurate where it is near 0."""
+    return xp.exp(-softplus(xp, -x))
+
+
 def log_sum_exp(xp: Namespace, x: Array) -> Array:
     """ln Σ e^x over the last axis, −∞ where every entry is −∞."""
     top = xp.max(x, axis=-1, keepdims=True)

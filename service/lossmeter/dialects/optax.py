@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lossmeter.core.arrays import Array
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.domains import BINARY
 from lossmeter.core.reductions import Reduction
+from lossmeter.core.stable import sigmoid, softmax
 from lossmeter.dialects.symbols import (
     Arrays,
     Dialect,
@@ -68,7 +69,7 @@ def overlapping_classes(arrays: Arrays, settings: Settings) -> Arrays:
     """
     p, y = _channelled(arrays["predictions"], arrays["targets"])
     if settings["apply_softmax"]:
-        p = _sigmoid(p) if p.shape[-1:] == (1,) else _softmax(p)
+        p = sigmoid(NUMPY, _wide(p)) if p.shape[-1:] == (1,) else softmax(NUMPY, _wide(p))
     elif not np.allclose(p.sum(axis=-1), 1.0, rtol=SUM_TOLERANCE):
         raise OutOfDomain(
             "predictions must sum to 1 over the last axis, or be logits with apply_softmax true",
@@ -101,16 +102,6 @@ def _channelled(p: Array, y: Array) -> tuple[Array, Array]:
 
 def _wide(x: Array) -> Array:
     return x.astype(np.result_type(x, np.float32))
-
-
-def _softmax(x: Array) -> Array:
-    x = _wide(x)
-    powers = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -_wide(x)))
 
 
 def lengths_of_paddings(arrays: Arrays, _: Settings) -> Arrays:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lossmeter.core.arrays import Array
+from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.reductions import Reduction
+from lossmeter.core.stable import sigmoid, softmax
 from lossmeter.dialects.symbols import (
     Arrays,
     Dialect,
@@ -44,22 +45,13 @@ def squashed(inputs: Arrays, mask: Array | None, _: Settings) -> Arrays:
         return inputs
     scores = scores.astype(np.result_type(scores, np.float32))
     by_class = scores.ndim > inputs["targets"].ndim
-    return {**inputs, "predictions": _softmax(scores) if by_class else _sigmoid(scores)}
+    return {**inputs, "predictions": softmax(NUMPY, scores) if by_class else sigmoid(NUMPY, scores)}
 
 
 def has_columns(arrays: Mapping[str, Array]) -> bool:
     """Whether predictions are rows of more than one number."""
     x = arrays["predictions"]
     return bool(x.ndim == ROWS and x.shape[-1] > 1)
-
-
-def _softmax(x: Array) -> Array:
-    powers = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))
 
 
 def as_many_classes(arrays: Arrays, settings: Settings) -> Arrays:
