@@ -277,6 +277,8 @@ class Evaluation:
             raise EmptyReduction("no rows were sent", field="inputs")
         if self._with_state:
             self._refuse_unmergeable(self._candidate)
+        if self._output is None and self._plan.reduction.name == "none":
+            self._output = self._value_of_nothing()
         output, kept = self._output or (None, None)
         answer = answer_from(state, self._plan, self._candidate, output)
         return replace(
@@ -286,6 +288,13 @@ class Evaluation:
             state=_without_values(state) if self._with_state else None,
             warnings=self._admission.warnings(),
         )
+
+    def _value_of_nothing(self) -> tuple[Array, Array]:
+        """The one value of samples of which none is kept."""
+        empty = self._plan.symbol.dialect.empty
+        if empty is None:
+            raise EmptyReduction("no sample is kept", field="inputs")
+        return np.full((), empty), np.ones((), dtype=bool)
 
     def _refuse_unmergeable(self, candidate: Candidate) -> None:
         if whole := self._whole or candidate.whole:

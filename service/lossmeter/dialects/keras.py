@@ -52,6 +52,15 @@ def align_like_keras(x: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
+def align_like_metric(x: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Fewer axes than the values have are their first ones, which a metric averages the rest to.
+
+    Raises:
+        ShapeMismatch: The shapes do not broadcast.
+    """
+    return align_like_keras(x.reshape(x.shape + (1,) * (len(shape) - x.ndim)), shape, name)
+
+
 def pair_like_keras(x: Array, y: Array) -> tuple[Array, Array]:
     """Keras's squeeze_or_expand_to_same_rank: an axis of 1 is added to a lone axis or dropped."""
     if x.ndim < y.ndim:
@@ -220,7 +229,7 @@ _unsqueezed("Hinge", "hinge", "hinge", survey=LABELS)
 _unsqueezed("SquaredHinge", "squared_hinge", "squared_hinge", survey=LABELS)
 
 declare_symbols(
-    KERAS,
+    replace(KERAS, align=align_like_metric),
     {"keras.metrics.RootMeanSquaredError": "weighted_mean"},
     Variant(loss_named("root_mean_squared_error")),
 )

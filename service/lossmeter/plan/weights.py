@@ -76,7 +76,7 @@ def repeated(x: Array, shape: tuple[int, ...], grown: tuple[int, ...]) -> Array:
     if grown == shape:
         return x
     more = (1,) * (len(grown) - len(shape))
-    lead = (*shape, *more) if grown[: len(shape)] == shape else (*more, *shape)
+    lead = (*shape, *more) if grown == (*shape, *more) else (*more, *shape)
     own = x.shape[len(shape) :]
     often = np.broadcast_to(x.reshape(*lead, *own), (*grown, *own))
     if often.size > MOST_REPEATED:
