@@ -1,20 +1,17 @@
 """The command line: serve, evaluate, explain, merge, losses."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import orjson
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from lossmeter.api import engine
@@ -28,25 +25,23 @@ from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
+from lossmeter.printing import (
+    Format,
+    format_of,
+    print_answer,
+    print_explanation,
+    print_list,
+    print_loss,
+)
 from lossmeter.settings import Settings
-from lossmeter.wire.json import answer_fields, explanation_body
+from lossmeter.wire.json import explanation_body
 from lossmeter.wire.states import read_state, state_bytes
 from lossmeter.wire.tables import Columns, Table, column_names, together
 
 app = typer.Typer(
     help="One loss, one number.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-out, err = Console(), Console(stderr=True)
-# Explanations are read beside one another, in mails and reports.
-WIDTH, NAME_WIDTH = 100, 50
-
-
-class Format(StrEnum):
-    """How an answer is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-
+err = Console(stderr=True)
 
 FormatOption = Annotated[
     Format | None,
@@ -133,7 +128,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
         tables = [Table(file, columns) for file in files]
         answer = _evaluated(spec, tables)
         _write_state(answer, state)
-        _print(answer, output)
+        print_answer(answer, output)
 
 
 @app.command()
@@ -157,10 +152,10 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
         table = Table(file, _columns(named, loss, file))
         explanation = engine().explain(spec, together(_with_progress([table])))
         assert isinstance(explanation, Explanation)
-        if _format(output) is Format.JSON:
+        if format_of(output) is Format.JSON:
             sys.stdout.write(explanation_body(explanation).decode() + "\n")
         else:
-            _print_explanation(explanation)
+            print_explanation(explanation)
 
 
 @app.command()
@@ -179,7 +174,7 @@ def merge(
         spec = read(MergeSpec, {"reduction": _reduction(reduction), "options": options})
         answer = engine().merge([read_state(path.read_bytes()) for path in states], spec)
         _write_state(answer, state)
-        _print(answer, output)
+        print_answer(answer, output)
 
 
 @app.command()
@@ -197,12 +192,12 @@ def losses(
             raise MalformedRequest("give a name, or what to list by", field="name")
         query = read(Query, {"framework": framework, "search": search})
         found = find_descriptor(name) if name else {"losses": find_descriptors(query)}
-        if _format(output) is Format.JSON:
+        if format_of(output) is Format.JSON:
             sys.stdout.write(orjson.dumps(found).decode() + "\n")
         elif name:
-            _describe(found)
+            print_loss(found)
         else:
-            _list(found["losses"])
+            print_list(found["losses"])
 
 
 def main() -> None:
@@ -348,83 +343,3 @@ def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
 def _write_state(answer: Answer | Answers, path: Path | None) -> None:
     if path is not None and isinstance(answer, Answer) and answer.state is not None:
         path.write_bytes(state_bytes(answer.state))
-
-
-def _format(asked: Format | None) -> Format:
-    return asked or (Format.TABLE if sys.stdout.isatty() else Format.JSON)
-
-
-def _print(answer: Answer | Answers, output: Format | None) -> None:
-    fields = {name: value for name, value in answer_fields(answer).items() if name != "state"}
-    if _format(output) is Format.JSON:
-        text = orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
-        sys.stdout.write(text.decode() + "\n")
-        return
-    groups, value = fields.pop("groups", {}), fields.pop("value")
-    table = RichTable(show_header=False, box=None)
-    if isinstance(value, dict):
-        for label, number in value.items():
-            table.add_row(label, repr(number), f"{groups[label]['count']} kept")
-    else:
-        table.add_row("value", f"[bold]{value}[/]")
-    for name, content in fields.items():
-        table.add_row(name, str(content))
-    out.print(table)
-
-
-def _print_explanation(explanation: Explanation) -> None:
-    """Two tables that fit 100 columns: the steps, and the dialects side by side."""
-    steps = RichTable(box=None, show_header=False)
-    steps.add_column(style="bold")
-    steps.add_column(overflow="fold")
-    for step in explanation.steps:
-        steps.add_row(step.step, Text(step.says))
-    wide = Console(width=min(out.width, WIDTH) if out.is_terminal else WIDTH)
-    wide.print(steps)
-    for warning in explanation.answer.warnings:
-        wide.print(Text(f"\n{warning}", style="yellow"))
-    wide.print()
-    dialects = RichTable(box=None, header_style="bold")
-    dialects.add_column("asked of", overflow="fold", max_width=NAME_WIDTH)
-    for heading in ("value", "why it differs"):
-        dialects.add_column(heading, overflow="fold")
-    dialects.add_row(Text(explanation.symbol), _short(explanation.answer), "")
-    for opinion in explanation.dialects:
-        same = ["the same number"] if opinion.agrees else []
-        told = [*same, *opinion.why, *([opinion.note] if opinion.note else [])]
-        dialects.add_row(Text(opinion.symbol), _short(opinion.answer), Text("; ".join(told)))
-    wide.print(dialects)
-
-
-def _short(answer: Answer | None) -> str:
-    if answer is None:
-        return "refused"
-    value = answer.value
-    if isinstance(value, Mapping):
-        return f"{len(value)} groups"
-    return f"{np.size(value)} values" if np.ndim(value) else f"{float(value):.8g}"
-
-
-def _list(descriptors: Sequence[Any]) -> None:
-    table = RichTable("loss", "kind", "what it measures", box=None, header_style="bold")
-    for found in descriptors:
-        table.add_row(found["name"], found["kind"], found["summary"])
-    out.print(table)
-
-
-def _describe(found: Any) -> None:
-    out.print(f"[bold]{found['name']}[/]  {found['summary']}\n\n  {found['formula']}\n")
-    table = RichTable(box=None, header_style="bold")
-    for heading in ("", "name", "values", "meaning"):
-        table.add_column(heading)
-    for spec in found["inputs"]:
-        table.add_row(
-            "input", f"{spec['name']} {spec['shape']}", spec["values"], spec["description"]
-        )
-    for name, schema in found["params"].get("properties", {}).items():
-        default = f"default {schema.get('default')}"
-        table.add_row("parameter", name, default, schema.get("description", ""))
-    for symbol in found["symbols"]:
-        table.add_row("symbol", symbol["symbol"], symbol["default_reduction"], symbol["version"])
-    out.print(table)
-    out.print(f"\nsource: {found['source']}", highlight=False)
