@@ -22,7 +22,7 @@ from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
 from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
 from lossmeter.plan.names import symbol_named
-from lossmeter.plan.plan import prepare
+from lossmeter.plan.plan import default_reduction, prepare
 from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.printing import (
@@ -227,18 +227,14 @@ def _tell(mistake: str) -> None:
 def _spec(  # noqa: PLR0917 as many as the command has
     loss: str, params: str, reduction: str | None, by: str | None, state: bool, batch_id: str | None
 ) -> EvaluateSpec:
-    asked = _reduction(reduction)
+    asked, given = _reduction(reduction), _json(params, "params")
     if by is not None:
-        body = (
-            asked
-            if isinstance(asked, dict)
-            else {"name": asked or symbol_named(loss).default_reduction}
-        )
-        asked = {**body, "by": by}
+        if asked is None:
+            plan = prepare(loss, given, None)
+            asked = default_reduction(plan.symbol, plan.candidates[0])
+        asked = {**(asked if isinstance(asked, dict) else {"name": asked}), "by": by}
     options = {"state": state, **({"batch_id": batch_id} if batch_id else {})}
-    return read_evaluate(
-        {"loss": loss, "params": _json(params, "params"), "reduction": asked, "options": options}
-    )
+    return read_evaluate({"loss": loss, "params": given, "reduction": asked, "options": options})
 
 
 def _reduction(text: str | None) -> str | dict[str, Any] | None:

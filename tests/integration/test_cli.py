@@ -126,6 +126,14 @@ def test_one_column_and_a_comma_are_an_axis_of_one(service: Service, tmp_path: P
     assert reply.fields["count"] == len(x)
 
 
+def test_a_parameter_chooses_the_reduction_of_groups_too(tmp_path: Path) -> None:
+    file, labels = tmp_path / "rows.npz", np.array([0, 1, 1, 0])
+    groups = np.array(["a", "a", "b", "b"])
+    WRITERS[".npz"](file, {"predictions": labels, "targets": 1 - labels, "g": groups})
+    flags = ["--loss", "sklearn.metrics.zero_one_loss", "--params", '{"normalize": false}']
+    assert said("evaluate", str(file), *flags, "--by", "g").value == {"a": 2.0, "b": 2.0}
+
+
 def test_columns_have_the_names_they_are_given(service: Service, tmp_path: Path) -> None:
     inputs, file = without(given(LOSS), "country"), tmp_path / "rows.parquet"
     write_parquet(file, {f"my_{name}": x for name, x in inputs.items()})

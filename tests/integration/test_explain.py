@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from lossmeter.cli import app
 from lossmeter.core.declare import REGISTRY
-from lossmeter.printing import WIDTH, app
+from lossmeter.printing import WIDTH
 from tests.golden.cases import Case, Refusal, of_frameworks, refusals
 from tests.integration.commands import write_npz
 from tests.integration.explainable import LOGITS, NAN, ODD, P, W, X, Y, request

@@ -28,6 +28,17 @@ MARKS = (
 BODY = "The same as a request; as JSON, it is the body of `POST /v1/evaluate`:"
 
 
+def _marks(loss: Loss) -> str:
+    """What weights and a mask do."""
+    if not loss.collapses:
+        return MARKS
+    weighed = "one number a sample" if loss.weighs_samples else "one number, which multiplies it"
+    return (
+        "`mask` (true keeps), a boolean a sample, may come with them, and `sample_weight`: "
+        f"{weighed}."
+    )
+
+
 def page(loss: Loss, rows: Rows) -> str:
     """The page, whole."""
     found = descriptor(loss.name)
@@ -38,7 +49,7 @@ def page(loss: Loss, rows: Rows) -> str:
         plain(loss.notes),
         _names(loss),
         f"## Inputs\n\n{_inputs(found)}",
-        "" if loss.output == "batch" else MARKS,
+        _marks(loss),
         f"## Parameters\n\n{_params(found['params'])}",
         f"## Answer\n\n{_answer(loss, found['default_reduction'])}",
         f"## Examples\n\n{examples.session(loss)}\n\n{BODY}\n\n{examples.request(loss)}",

@@ -9,6 +9,12 @@ from lossmeter.dialects.symbols import Symbol, Variant
 from lossmeter.plan.parameters import model_of
 from tools.pages.markdown import BREAK, clause, code, literal, table
 
+# What depends on the shapes of the inputs.
+SHAPES = {
+    "smooths_by_last": "divides label smoothing by the size of the last axis, whatever it holds",
+    "counts_batch": "counts the elements of all samples, unless each sample has a weight",
+    "by_column": "gives each column a value of its own",
+}
 HEADINGS = ("symbol", "framework", "where", "default reduction", "keywords, defaults", "besides")
 
 
@@ -103,10 +109,24 @@ def _value(value: Any) -> str:
 def _manners(variant: Variant) -> Iterator[str]:
     if variant.inner:
         yield words.INNER[variant.inner]
+    yield from _inputs(variant)
+    if variant.own in words.OWN:
+        yield f"its own mean divides by {words.OWN[variant.own]}"
+    if variant.own == "lengths":
+        yield f"its own mean {words.LENGTHS}"
+    if variant.survey is not None:
+        yield words.reads(variant.survey.why)
+    said = {**words.MARKED, **SHAPES}
+    yield from (phrase for name, phrase in said.items() if getattr(variant, name))
+
+
+def _inputs(variant: Variant) -> Iterator[str]:
+    """How the inputs differ from those of the loss."""
     if variant.class_axis != -1:
         yield f"classes are on axis {variant.class_axis}"
     for theirs, ours in variant.aliases.items():
         yield f"{code(theirs)} is the input {code(ours)}"
-    if variant.survey is not None:
-        yield words.reads(variant.survey.why)
-    yield from (phrase for name, phrase in words.MARKED.items() if getattr(variant, name))
+    yield from (f"{code(name)} may be absent" for name in variant.lacks)
+    yield from (f"also takes {code(name)}" for name in variant.beside)
+    if variant.arrange is not None:
+        yield clause((variant.arrange.__doc__ or "").partition("\n\n")[0])

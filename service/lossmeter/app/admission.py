@@ -21,7 +21,6 @@ FEWEST = 2
 # What predictions are to a framework that decodes them first, by how it does.
 DECODED = {
     "softmax": "logits",
-    "sigmoid": "logits",
     "log_probabilities": "logits",
     "exponential": "log_probability",
     "unit_sum": "nonnegative",

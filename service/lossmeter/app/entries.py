@@ -103,10 +103,6 @@ class Entries:
         return bool((kept < 0).any())
 
 
-def _narrow(x: Array) -> Array:
-    return x.astype(np.float32) if x.dtype.kind == "f" else x
-
-
 def _lost(values: Array, unknown: Array) -> Array:
     """The values, NaN where a class is."""
     return np.where(unknown.reshape(-1, *(1 for _ in values.shape[1:])), np.nan, values)

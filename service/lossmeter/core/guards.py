@@ -52,11 +52,6 @@ def softmax(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array
     return {**inputs, "predictions": stable.softmax(xp, inputs["predictions"])}
 
 
-def sigmoid(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
-    """Predictions are logits: their sigmoid."""
-    return {**inputs, "predictions": stable.sigmoid(xp, inputs["predictions"])}
-
-
 def log_probabilities(xp: Namespace, inputs: dict[str, Array], _: None) -> dict[str, Array]:
     """Predictions are logits: the logarithm of their softmax over the classes."""
     return {**inputs, "predictions": stable.log_softmax(xp, inputs["predictions"])}
@@ -80,7 +75,7 @@ def smooth_targets(
 
 
 # Those that do not change a number's meaning, only how it is told: canonical inputs need none.
-RECODING = frozenset({"softmax", "sigmoid", "log_probabilities", "exponential", "sign_labels"})
+RECODING = frozenset({"softmax", "log_probabilities", "exponential", "sign_labels"})
 
 GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
@@ -93,7 +88,6 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
             renormalise,
             unit_sum,
             softmax,
-            sigmoid,
             log_probabilities,
             exponential,
             sign_labels,

@@ -77,10 +77,7 @@ def squeeze_like_keras(variant: Variant, arrays: Arrays) -> Arrays:
     p, y = arrays["predictions"], arrays["targets"]
     if variant.loss.inputs[1].kind.domain.integers:
         return {"predictions": p, "targets": y[..., 0] if _lacks_nothing(p, y) else y}
-    if p.ndim == y.ndim + 1 and p.shape[-1] == 1:
-        p, y = (p, y[..., None]) if y.ndim == 1 else (p[..., 0], y)
-    elif y.ndim == p.ndim + 1 and y.shape[-1] == 1:
-        p, y = (p[..., None], y) if p.ndim == 1 else (p, y[..., 0])
+    p, y = pair_like_keras(p, y)
     return {"predictions": p, "targets": y}
 
 

@@ -124,7 +124,7 @@ def lengths_of_paddings(arrays: Arrays, _: Settings) -> Arrays:
         elif name in arrays:
             found[lengths] = _length(arrays[name], shape, name)
         else:
-            raise MissingInput(f"optax.losses.ctc_loss needs {name}", field=f"inputs.{name}")
+            raise MissingInput(f"the input {name} is missing", field=f"inputs.{name}")
     return found
 
 
@@ -242,7 +242,7 @@ _losses(
     "dice_loss",
     Variant(
         loss_named("dice"),
-        keywords={**DICE, "alpha": Rule.SWITCH, "beta": Rule.NO_EFFECT},
+        keywords={**DICE, "alpha": Rule.SWITCH, "beta": Rule.SWITCH},
         defaults={"smooth": 1.0, "apply_softmax": True, **EVEN},
         annotations={"alpha": float, "beta": float},
         when=EVEN,

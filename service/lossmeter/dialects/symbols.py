@@ -68,8 +68,6 @@ class Rule(Enum):
     """The label counted as 1."""
     SOFTMAX = auto()
     """Whether a softmax comes first."""
-    SIGMOID = auto()
-    """Whether a sigmoid comes first."""
     DROP_FIRST = auto()
     """Whether class 0 is left out."""
     IGNORE_INDEX = auto()

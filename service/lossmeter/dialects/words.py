@@ -27,7 +27,6 @@ GUARDED: Mapping[str, Phrase] = MappingProxyType(
         "renormalise": lambda _: "divides predictions by their sum over the classes",
         "unit_sum": lambda _: "divides predictions and targets by their sums over the classes",
         "softmax": lambda _: "takes the softmax of predictions first",
-        "sigmoid": lambda _: "takes the sigmoid of predictions first",
         "log_probabilities": lambda _: "takes the logarithm of the predictions' softmax first",
         "exponential": lambda _: "takes the exponential of both inputs first",
         "sign_labels": lambda _: "takes labels −1 and +1",
@@ -88,7 +87,6 @@ MARKED: Mapping[str, str] = MappingProxyType(
 RECODED: Mapping[str, str] = MappingProxyType(
     {
         "softmax": "the softmax of the predictions",
-        "sigmoid": "the sigmoid of the predictions",
         "log_probabilities": "the logarithm of the predictions' softmax",
         "exponential": "the exponentials of the inputs",
         "sign_labels": "labels 0 and 1 for −1 and +1",

@@ -12,7 +12,7 @@ from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, P
 from lossmeter.dialects.symbols import Rule, align_leading
 from lossmeter.errors import ParameterInvalid
 from lossmeter.plan.groups import Groups, groups_of
-from lossmeter.plan.layout import Layout, lay_out, moved_last
+from lossmeter.plan.layout import FLAT, Layout, lay_out, moved_last
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.tensors import Tensors, candidate_for, inputs_of
 from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
@@ -163,7 +163,7 @@ def _on_this_batch(
     """The program with what a framework reads off the arrays' shapes, and why that is all rows."""
     program, params = candidate.program, dict(candidate.program.params)
     if candidate.variant.counts_batch and (weights is None or not weights.ndim):
-        params["elements"] = prod(layout.shape) * layout.sizes["M"]
+        params["elements"] = prod(layout.shape) * layout.sizes[FLAT]
         why = "this framework counts the elements of all samples, unless each has a weight"
         return replace(program, params=tuple(sorted(params.items()))), why
     predictions = arrays.get("predictions")

@@ -15,14 +15,18 @@ Labels = Annotated[list[int] | list[float] | list[str], MinLen(1)]
 Numbers = list[Any] | float | None
 
 RULE_TYPES: Mapping[Rule, tuple[Any, Any, str]] = {
-    Rule.SWITCH: (bool, False, "Whether predictions are logits."),
-    Rule.SETTLED: (bool, False, "Acts together with the other parameters."),
+    Rule.SWITCH: (bool, False, "Chooses which loss this is."),
+    Rule.SETTLED: (bool, False, "Decides how the inputs or the other parameters are read."),
     Rule.CLASS_AXIS: (int, -1, "The axis of the classes, or of what is used up."),
     Rule.MEAN_AXIS: (int, -1, "The axis averaged."),
     Rule.SUMMED_AXES: (int | list[int] | None, None, "The axes summed."),
     Rule.FACTOR: (Numbers, None, "Multiplies the loss values."),
     Rule.WEIGHT: (Numbers, None, "Multiplies the loss values; the mean divides by its sum."),
-    Rule.CLASS_FACTOR: (list[float] | None, None, "Factor on the term of each class."),
+    Rule.CLASS_FACTOR: (
+        list[float] | None,
+        None,
+        "Factor on the term of each class; with class indices the mean divides by their sum.",
+    ),
     Rule.TARGET_FACTOR: (Numbers, None, "Multiplies the targets."),
     Rule.INNER_FACTOR: (list[float] | None, None, "Factor on the value of each class."),
     Rule.INNER: (Literal["mean", "sum", "none"], "mean", "How the classes' values are joined."),
@@ -38,7 +42,6 @@ RULE_TYPES: Mapping[Rule, tuple[Any, Any, str]] = {
     Rule.LABELS: (Labels | None, None, "The classes; sorted, they name the columns."),
     Rule.POSITIVE: (int | float | str | None, None, "The label counted as 1."),
     Rule.SOFTMAX: (bool, False, "Whether a softmax over the classes comes first."),
-    Rule.SIGMOID: (bool, False, "Whether a sigmoid comes first."),
     Rule.DROP_FIRST: (bool, False, "Whether class 0 is left out."),
     Rule.IGNORE_INDEX: (int | None, None, "Entries of that target are left out."),
     Rule.ONLY_NEGATIVE: (

@@ -293,7 +293,7 @@ def _kernel(variant: Variant, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _asked_guards(variant: Variant, settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """The guards that a keyword switches on."""
-    names = {Rule.SOFTMAX: "softmax", Rule.SIGMOID: "sigmoid"}
+    names = {Rule.SOFTMAX: "softmax"}
     return tuple(
         (names[rule], None)
         for keyword, rule in variant.keywords.items()
