@@ -139,7 +139,7 @@ def _length(paddings: Array, shape: tuple[int, ...], name: str) -> Array:
     return np.count_nonzero(paddings == 0, axis=-1)
 
 
-_one("squared_error", "squared_error")
+_one("squared_error", "squared_error", **OPTIONAL_TARGETS)
 _one("l2_loss", "half_squared_error", **OPTIONAL_TARGETS)
 _one("huber_loss", "huber", keywords={"delta": "delta"}, **OPTIONAL_TARGETS)
 _one("log_cosh", "log_cosh", **OPTIONAL_TARGETS)
