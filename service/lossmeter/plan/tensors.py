@@ -56,7 +56,8 @@ def candidate_for(plan: Plan, arrays: Mapping[str, Array]) -> Candidate:
     fitting = (
         candidate
         for candidate in plan.candidates
-        if candidate.variant.fits is None or candidate.variant.fits(arrays)
+        if candidate.variant.fits is None
+        or ("predictions" in arrays and candidate.variant.fits(arrays))
     )
     candidate = next(fitting, plan.candidates[0])
     if candidate.refused is not None:
