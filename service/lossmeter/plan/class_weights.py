@@ -170,7 +170,7 @@ def _counted(batch: Batch, omit: bool) -> Array:
     for name, x in batch.inputs.items():
         if x.dtype.kind == "f" and (omit or name == "targets"):
             odd = ~np.isfinite(x) if omit else np.isnan(x)
-            keep = keep & ~odd.reshape(*batch.shape, -1).any(axis=-1)
+            keep = keep & ~odd.any(axis=tuple(range(len(batch.shape), odd.ndim)))
     if omit and batch.weights is not None:
         keep = keep & np.isfinite(batch.weights)
     return keep
