@@ -10,7 +10,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.guards import RECODING
 from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.dialects.symbols import Rule, align_leading
-from lossmeter.errors import ParameterInvalid
+from lossmeter.errors import EmptyReduction, ParameterInvalid
 from lossmeter.plan.groups import Groups, groups_of
 from lossmeter.plan.layout import FLAT, Layout, lay_out, moved_last
 from lossmeter.plan.plan import Candidate, Plan
@@ -123,6 +123,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         program = replace(program, guards=guards)
     classes = layout.sizes.get("C", 2)
     _check_blank(candidate, classes)
+    _check_columns(candidate, layout)
     along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
     flat = bool(program.inner) and not layout.shape and not tensors.laid_out
     reasons = {
@@ -155,6 +156,21 @@ def _check_blank(candidate: Candidate, classes: int) -> None:
     blank = candidate.parameter.get("blank")
     if blank is not None and not -classes <= blank < classes:
         raise ParameterInvalid(f"blank must be in [0, {classes})", field="params.blank")
+
+
+def _check_columns(candidate: Candidate, layout: Layout) -> None:
+    """Refuse weights of other outputs than there are, or that sum to 0."""
+    weights = candidate.parameter.get("columns")
+    if not isinstance(weights, list):
+        return
+    columns = prod(layout.arrays["predictions"].shape[1:])
+    if len(weights) != columns:
+        raise ParameterInvalid(
+            f"multioutput has {len(weights)} numbers for {columns} outputs",
+            field="params.multioutput",
+        )
+    if not sum(weights):
+        raise EmptyReduction("the weights of the outputs sum to 0", field="params.multioutput")
 
 
 def _on_this_batch(
