@@ -246,7 +246,7 @@ def _spread(x: Array, shape: tuple[int, ...], name: str) -> Array:
     """An input that may lack the last axis, or have it as 1, or be one number."""
     if x.shape == shape[:-1] and shape:
         x = x[..., None]
-    if x.shape not in ((), shape, (*shape[:-1], 1)):
+    if x.shape not in ((), shape, (*shape[:-1], *(1 for _ in shape[-1:]))):
         raise ShapeMismatch(
             f"{name} has shape {list(x.shape)}; it must have the shape {list(shape)} of the "
             "predictions, or lack its last axis, or have 1 there, or be a number",
