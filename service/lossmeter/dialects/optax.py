@@ -68,6 +68,10 @@ def overlapping_classes(arrays: Arrays, settings: Settings) -> Arrays:
         OutOfDomain: Probabilities that do not sum to 1.
     """
     p, y = _channelled(arrays["predictions"], arrays["targets"])
+    if not p.ndim or not p.shape[-1]:
+        raise ShapeMismatch(
+            "predictions need an axis of classes, with at least one", field="inputs.predictions"
+        )
     if settings["apply_softmax"]:
         p = sigmoid(NUMPY, _wide(p)) if p.shape[-1:] == (1,) else softmax(NUMPY, _wide(p))
     elif not np.allclose(p.sum(axis=-1), 1.0, rtol=SUM_TOLERANCE):
