@@ -4,7 +4,7 @@ import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec
-from lossmeter.core.domains import Domain
+from lossmeter.core.domains import CLASS_LIST, Domain
 from lossmeter.dialects.symbols import Symbol
 from lossmeter.errors import OutOfDomain
 from lossmeter.plan.batch import Batch
@@ -87,6 +87,7 @@ class Admission:
                 error.detail + hint(batch.candidate, spec.name, x), field=error.field
             ) from None
         _check_counts(batch, spec, x)
+        _check_listed(batch, spec, x)
         if domain.sums_to_one and x.ndim > 1:
             self._notice_sums(spec.name, x)
         return x.astype(np.int64) if domain.integers else x
@@ -158,6 +159,18 @@ def _known(batch: Batch, spec: InputSpec, x: Array) -> tuple[Array, Array | None
         lost = outside if lost is None else lost | outside
         x = np.where(outside, 0, x)
     return x, None if lost is None else lost.reshape(x.shape[0], -1).any(axis=1)
+
+
+def _check_listed(batch: Batch, spec: InputSpec, x: Array) -> None:
+    """Refuse a list of classes that names one that is not there, before its end."""
+    if spec.kind.domain is not CLASS_LIST:
+        return
+    listed = np.cumsum(x == -1, axis=-1) == 0
+    if (listed & ((x < 0) | (x >= batch.classes))).any():
+        raise OutOfDomain(
+            f"{spec.name} must be in [0, {batch.classes}); the first -1 ends the list",
+            field=f"inputs.{spec.name}",
+        )
 
 
 def _check_counts(batch: Batch, spec: InputSpec, x: Array) -> None:
