@@ -89,5 +89,7 @@ def _targets(mine: str, its: str, y: Array, predictions: Array) -> Array | None:
         classes = predictions.shape[-1]
         place = np.clip(np.nan_to_num(y), 0, classes - 1).astype(np.int64)
         return np.eye(classes, dtype=predictions.dtype)[place]
+    if not y.size:
+        return None
     one_hot = np.isin(y, (0, 1)).all() and bool((y.sum(axis=-1) == 1).all())
     return y.argmax(axis=-1) if its == "class_index" and one_hot else None

@@ -16,7 +16,7 @@ from lossmeter.core.guards import GUARDS
 from lossmeter.core.program import FACTOR
 from lossmeter.core.reductions import Reduction
 from lossmeter.dialects import SYMBOLS
-from lossmeter.dialects.symbols import Rule, Symbol, Variant, canonical
+from lossmeter.dialects.symbols import Rule, Symbol, Variant, align_leading, canonical
 from lossmeter.plan.batch import Batch
 from lossmeter.plan.layout import ANY
 from lossmeter.plan.parameters import default_of
@@ -209,7 +209,7 @@ def _canonical(batch: Batch) -> dict[str, Array]:
 def _recoded(batch: Batch, inputs: dict[str, Array]) -> dict[str, Array]:
     """The inputs after the guards that only tell them otherwise."""
     guards, domains = recodings(batch), batch.candidate.domains
-    if not guards:
+    if not guards or not all(x.size for x in inputs.values()):
         return inputs
     values = {n: x.astype(batch.dtype) for n, x in inputs.items() if not domains[n].integers}
     with np.errstate(all="ignore"):
@@ -226,7 +226,8 @@ def _unignored(asked: Candidate, plan: Plan, arrays: Mapping[str, Array]) -> dic
     kept = np.asarray(found["targets"]) != ignored
     if not kept.all():
         mask = found.get("mask")
-        found["mask"] = kept if mask is None else kept & np.asarray(mask, dtype=bool)
+        given = None if mask is None else align_leading(mask, kept.shape, "mask").astype(np.bool_)
+        found["mask"] = kept if given is None else kept & given
     return found
 
 
