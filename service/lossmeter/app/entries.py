@@ -84,7 +84,8 @@ class Entries:
         with np.errstate(all="ignore"):
             found = replace(program or self._batch.program, inner="")(NUMPY, inputs, extras)
         values = np.asarray(found, dtype=np.float64)
-        return values if self._unknown is None else _lost(values, self._unknown)
+        whole = self._batch.candidate.variant.loss.output == "batch"
+        return values if self._unknown is None else _lost(values, self._unknown, whole)
 
     def differs(self, **fields: object) -> bool:
         """Whether a program with other fields gives other values, not for rounding alone."""
@@ -103,16 +104,18 @@ class Entries:
         return bool((kept < 0).any())
 
 
-def _lost(values: Array, unknown: Array) -> Array:
-    """The values, NaN where a class is."""
+def _lost(values: Array, unknown: Array, whole: bool) -> Array:
+    """The values, NaN where a class is; all of them where the batch as a whole defines them."""
+    if whole:
+        return np.where(unknown.any(), np.nan, values)
     return np.where(unknown.reshape(-1, *(1 for _ in values.shape[1:])), np.nan, values)
 
 
 def recodings(batch: Batch) -> tuple[tuple[str, Any], ...]:
     """The guards that tell the inputs otherwise; labels that are no −1 and +1 stay as they are."""
-    kept = batch.inputs["targets"] if "targets" in batch.inputs else np.ones(0)
-    kept = kept if batch.mask is None else kept[batch.mask]
-    signs = np.isin(kept, (-1, 1)).all()
+    targets = batch.inputs.get("targets")
+    kept = targets if targets is None or batch.mask is None else targets[batch.mask]
+    signs = kept is None or np.isin(kept, (-1, 1)).all()
     return tuple(
         guard
         for guard in batch.program.guards

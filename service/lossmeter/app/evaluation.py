@@ -167,11 +167,12 @@ class Evaluation:
             _count_dropped(state, batch.groups.keys, ~left, block.weights, codes)
             block = block.taken(np.flatnonzero(left))
             codes = None if codes is None else codes[left]
-            keep = _narrowed(keep, left)
+            keep = keep if batch.candidate.variant.loss.collapses else _narrowed(keep, left)
         if any(issubclass(kind, Extreme) for kind in self._kinds):
             rows = cut.rows() + self._rows
             rows = rows if keep is None else rows[keep]
-            block.rows = rows[: block.losses.size]
+            together = batch.candidate.variant.loss.collapses
+            block.rows = np.arange(block.losses.size) if together else rows
         if self._output is not None and not batch.candidate.variant.loss.collapses:
             self._store(block, keep, cut)
         state.add_block(block, self._kinds, batch.groups.keys, codes)
@@ -227,11 +228,9 @@ class Evaluation:
         if candidate.variant.loss.output == "batch" and not len(operands["predictions"]):
             return Block(np.zeros(0), None, None, None, self._batch_id)
         values = self._backend.run(batch.program, {**operands, **shared}, {**extras, **constants})
-        losses = values.astype(np.float64, copy=False)
+        losses = _lost(batch, values.astype(np.float64, copy=False), unknown)
         if candidate.variant.loss.collapses:
             return self._collapsed(batch, losses, weights)
-        if unknown is not None:
-            losses = np.where(unknown, np.nan, losses)
         if work.table is not None:
             chosen = work.table.picked(class_of(candidate, operands["targets"]))
             weights = chosen if weights is None else weights * chosen
@@ -389,7 +388,15 @@ class _Cut:
             return np.zeros(1, dtype=np.int64)
         first = self._index[0]
         rows = np.arange(first.start, first.stop)
-        return np.repeat(rows, self.entries // rows.size)
+        return np.repeat(rows, self.entries // max(1, rows.size))
+
+
+def _lost(batch: Batch, losses: Array, unknown: Array | None) -> Array:
+    """The values, NaN where a class is; all of them where the batch as a whole defines them."""
+    if unknown is None:
+        return losses
+    whole = batch.candidate.variant.loss.output == "batch"
+    return np.where(unknown.any() if whole else unknown, np.nan, losses)
 
 
 def _told(batch: Batch) -> str:
