@@ -79,6 +79,8 @@ class Batch:
         if self.candidate.variant.loss.output == "batch":
             return iter([(slice(0, self.rows),)])
         per_value = max((prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1)
+        # A linear map makes as many scores of a sample as it has rows.
+        per_value = max([per_value, *(x.shape[0] for x in self.shared.values() if x.ndim)])
         return _runs(self.shape, max(1, BLOCK // max(1, per_value)))
 
 
