@@ -61,7 +61,7 @@ def class_of(candidate: Candidate, targets: Array) -> Array:
     spec = next(spec for spec in loss.inputs if spec.name == "targets")
     integers = candidate.domains["targets"].integers
     if spec.kind.core and not integers:
-        return targets.argmax(axis=-1) if targets.size else np.zeros(targets.shape[:-1])
+        return targets.argmax(axis=-1) if targets.size else np.zeros(targets.shape[:-1], np.int64)
     if targets.ndim > 1:
         if targets.shape[-1] != 1:
             raise ParameterInvalid(
