@@ -282,6 +282,9 @@ def _columns(named: dict[str, str], loss: str, file: Path) -> Columns:
     """Which columns are which inputs; those the loss takes besides go by their own names."""
     inputs = [spec.name for v in symbol_named(loss).variants for spec in v.loss.inputs]
     present = column_names(file)
+    # A framework may do without targets.
+    lacked = {name for v in symbol_named(loss).variants for name in v.lacks} - {*present}
+    named = {name: column for name, column in named.items() if {name, column} - lacked}
     wanted = {**{name: name for name in inputs if name in present}, **named}
     taken = (*inputs, "sample_weight", "mask")
     return {
@@ -333,7 +336,8 @@ def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
         for table in tables:
             for tensors in table.blocks():
                 yield tensors
-                bar.advance(task, len(next(iter(tensors.arrays.values()))))
+                first = next(iter(tensors.arrays.values()))
+                bar.advance(task, first.shape[0] if first.ndim else 1)
 
 
 def _write_state(answer: Answer | Answers, path: Path | None) -> None:

@@ -63,7 +63,7 @@ def as_many_classes(arrays: Arrays, settings: Settings) -> Arrays:
     scores, classes = arrays["predictions"], settings["num_classes"]
     if scores.ndim < 2 or scores.shape[1] != classes:
         raise ShapeMismatch(
-            f"predictions need {classes} classes on axis 1, as num_classes says",
+            "predictions need as many classes on axis 1 as num_classes says",
             field="inputs.predictions",
         )
     return arrays

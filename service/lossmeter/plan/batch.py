@@ -10,7 +10,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.guards import RECODING
 from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.dialects.symbols import Rule, align_leading
-from lossmeter.errors import EmptyReduction, ParameterInvalid
+from lossmeter.errors import EmptyReduction, ParameterInvalid, TooLarge
 from lossmeter.plan.groups import Groups, groups_of
 from lossmeter.plan.layout import FLAT, Layout, lay_out, moved_last
 from lossmeter.plan.plan import Candidate, Plan
@@ -18,6 +18,8 @@ from lossmeter.plan.tensors import Tensors, candidate_for, inputs_of
 from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
 
 BLOCK = 32_768
+# Of samples, classes, or steps and labels that a loss compares.
+MOST_PAIRS = 2**26
 # What the frameworks call their parameters of a number a class.
 CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
 
@@ -125,6 +127,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         program = replace(program, guards=guards)
     classes = layout.sizes.get("C", 2)
     _check_blank(candidate, classes)
+    _check_pairs(candidate, layout)
     _check_columns(candidate, layout)
     along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
     flat = bool(program.inner) and not layout.shape and not tensors.laid_out
@@ -151,6 +154,29 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         whole=layout.whole or counted or next((why for why, true in reasons.items() if true), None),
         flat=flat,
     )
+
+
+def _check_pairs(candidate: Candidate, layout: Layout) -> None:
+    """Refuse what is compared pair by pair, where there are too many pairs.
+
+    Raises:
+        TooLarge: There are.
+    """
+    names = {domain.name for domain in candidate.domains.values()}
+    sizes, rows = layout.sizes, layout.shape[0] if layout.shape else 1
+    pairs = {
+        "samples": rows**2 if candidate.variant.loss.output == "batch" and "label" in names else 0,
+        "classes": sizes.get("C", 0) ** 2 if "class_list" in names else 0,
+        "steps and labels": sizes.get("T", 0) * sizes.get("S", 0),
+    }
+    for what, many in pairs.items():
+        if many > MOST_PAIRS:
+            raise TooLarge(
+                f"there are too many pairs of {what}",
+                field="inputs.predictions",
+                limit=MOST_PAIRS,
+                actual=many,
+            )
 
 
 def _check_blank(candidate: Candidate, classes: int) -> None:

@@ -132,6 +132,8 @@ def _named(columns: Columns) -> list[str]:
 
 
 def _joined(arrays: list[Array], name: str, axis: bool) -> Array:
+    if any(not x.ndim for x in arrays):
+        raise ShapeMismatch("a file holds rows, and this is one number", field=f"inputs.{name}")
     if len(arrays) == 1:
         return arrays[0][:, None] if axis else arrays[0]
     if any(x.ndim != 1 for x in arrays):
