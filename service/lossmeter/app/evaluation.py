@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from uuid import uuid4
 
 import numpy as np
@@ -11,6 +10,7 @@ import orjson
 from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
+from lossmeter.app.blocks import Cut, dtype_beside, narrowed
 from lossmeter.app.finish import answer_from
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Block, Extreme, Linear, Part
@@ -93,7 +93,7 @@ class Evaluation:
         # Infinities and NaN are values here, not accidents: the caller's policy reads them.
         with np.errstate(all="ignore"):
             for index in batch.blocks():
-                cut = _Cut(batch, index, place)
+                cut = Cut(batch, index, place)
                 self._add_block(work, cut, state)
                 place += cut.entries
         self._count(batch, state)
@@ -147,11 +147,11 @@ class Evaluation:
             profile=f"{self._backend.profile}/{self._backend.device}",
         )
 
-    def _add_block(self, work: "_Work", cut: "_Cut", state: State) -> None:
+    def _add_block(self, work: "_Work", cut: Cut, state: State) -> None:
         """Evaluate one block and keep its parts."""
         batch = work.batch
         operands = {name: cut.of(x, self._dtype_of(batch, name)) for name, x in work.inputs.items()}
-        extras = {name: cut.of(x, _dtype_beside(batch, x)) for name, x in batch.extras.items()}
+        extras = {name: cut.of(x, dtype_beside(batch, x)) for name, x in batch.extras.items()}
         weights = None if batch.weights is None else cut.of(batch.weights, FLOAT64)
         codes = None if batch.groups.codes is None else cut.of(batch.groups.codes, None)
         keep = self._kept(batch, cut, operands, weights)
@@ -167,7 +167,7 @@ class Evaluation:
             _count_dropped(state, batch.groups.keys, ~left, block.weights, codes)
             block = block.taken(np.flatnonzero(left))
             codes = None if codes is None else codes[left]
-            keep = keep if batch.candidate.variant.loss.collapses else _narrowed(keep, left)
+            keep = keep if batch.candidate.variant.loss.collapses else narrowed(keep, left)
         if any(issubclass(kind, Extreme) for kind in self._kinds):
             rows = cut.rows() + self._rows
             rows = rows if keep is None else rows[keep]
@@ -182,7 +182,7 @@ class Evaluation:
         return None if batch.candidate.domains[name].integers else batch.dtype
 
     def _kept(
-        self, batch: Batch, cut: "_Cut", operands: Mapping[str, Array], weights: Array | None
+        self, batch: Batch, cut: Cut, operands: Mapping[str, Array], weights: Array | None
     ) -> Array | None:
         """Which entries are evaluated: those under the mask are gone before anything looks."""
         keep = None if batch.mask is None else cut.of(batch.mask, None)
@@ -256,7 +256,7 @@ class Evaluation:
                 left = self._policy(finite, left)
         return None if left is None or left.all() else left
 
-    def _store(self, block: Block, keep: Array | None, cut: "_Cut") -> None:
+    def _store(self, block: Block, keep: Array | None, cut: Cut) -> None:
         assert self._output is not None
         place = slice(cut.place, cut.place + cut.entries)
         values, kept = (x.reshape(-1)[place] for x in self._output)
@@ -320,11 +320,6 @@ class _Work:
     table: ClassTable | None
 
 
-def _dtype_beside(batch: Batch, x: Array) -> np.dtype[np.generic]:
-    """The computing dtype; booleans stay what they are."""
-    return x.dtype if x.dtype == np.bool_ else batch.dtype
-
-
 def _own(
     batch: Batch, operands: Mapping[str, Array], extras: Mapping[str, Array], losses: Array
 ) -> Array | None:
@@ -353,42 +348,6 @@ def _count_dropped(
         nonzero = np.bincount(codes[dropped & (weights != 0.0)], minlength=len(keys))
     for key, many, weighed in zip(keys, entries.tolist(), nonzero.tolist(), strict=True):
         state.add(key, [Linear(entries=many, nonzero_entries=weighed)])
-
-
-def _narrowed(keep: Array | None, finite: Array) -> Array:
-    """The entries kept so far, less those whose loss values were not finite."""
-    if keep is None:
-        return finite
-    narrowed = keep.copy()
-    narrowed[keep] = finite
-    return narrowed
-
-
-class _Cut:
-    """Where a block lies in its batch."""
-
-    def __init__(self, batch: Batch, index: tuple[slice, ...], place: int) -> None:
-        self._index = index
-        self._rank = len(batch.shape)
-        sizes = [part.stop - part.start for part in index]
-        self.entries = prod((*sizes, *batch.shape[len(index) :]))
-        self.place = place
-
-    def of(self, x: Array, dtype: np.dtype[np.generic] | None) -> Array:
-        """The block's part of an array as ``(entries, *core)``.
-
-        C-contiguous, because exp and log change bits with the layout.
-        """
-        part = np.ascontiguousarray(x[self._index], dtype)
-        return part.reshape(self.entries, *x.shape[self._rank :])
-
-    def rows(self) -> Array:
-        """Position of each entry's sample."""
-        if not self._index:
-            return np.zeros(1, dtype=np.int64)
-        first = self._index[0]
-        rows = np.arange(first.start, first.stop)
-        return np.repeat(rows, self.entries // max(1, rows.size))
 
 
 def _lost(batch: Batch, losses: Array, unknown: Array | None) -> Array:
