@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def names(asked: Account, other: Account) -> tuple[str, str]:
     called = [account.plan.symbol.dialect.name for account in (asked, other)]
     if called[0] == called[1]:
         return asked.plan.symbol.name, other.plan.symbol.name
-    return called[0] or "the canonical loss", called[1] or "the canonical loss"
+    return asked.plan.symbol.dialect.called, other.plan.symbol.dialect.called
 
 
 def agree(asked: Account, other: Account) -> bool:
@@ -202,7 +202,7 @@ def _done(account: Account, beside: Account) -> Mapping[str, str]:
 
 def _parameters(pair: Pair) -> Iterator[str]:
     asked, other = pair.asked, pair.other
-    mine, its = _settings(asked.candidate), _settings(other.candidate)
+    mine, its = asked.candidate.in_force, other.candidate.in_force
     tried = asked.batch.program.params
     for param in asked.candidate.variant.loss.open_params:
         name = param.name
@@ -221,16 +221,6 @@ def _parameters(pair: Pair) -> Iterator[str]:
             yield f"{name} is {_spelt(value)} in {one}, and {another} has none"
         else:
             yield f"{name} is {_spelt(a)} in {pair.ours} and {_spelt(b)} in {pair.theirs}"
-
-
-def _settings(candidate: Candidate) -> dict[str, Any]:
-    lists = {**candidate.per_output, **candidate.per_class}
-    return {
-        **candidate.parameter,
-        "temperature": candidate.program.temperature,
-        "class_weight": candidate.class_weight,
-        **{name: x.tolist() for name, x in lists.items()},
-    }
 
 
 def _lacks(candidate: Candidate, name: str) -> bool:

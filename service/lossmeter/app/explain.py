@@ -139,7 +139,7 @@ def _asked_of(
 
 
 def _refusal(symbol: Symbol, error: LossmeterError) -> Opinion:
-    called = symbol.dialect.name or "the canonical loss"
+    called = symbol.dialect.called
     at = error.field or ""
     asked = f"{called} cannot be asked: {at.removeprefix('params.')}: "
     said = asked if at.startswith("params.") else f"{called} refuses this data: "

@@ -11,7 +11,7 @@ from lossmeter.app.account import Account
 from lossmeter.app.entries import recodings
 from lossmeter.app.retelling import kin, retold
 from lossmeter.core.arrays import NUMPY, Array
-from lossmeter.core.declare import CLASS_WEIGHT, Loss
+from lossmeter.core.declare import CLASS_WEIGHT, IGNORE_INDEX, Loss
 from lossmeter.core.guards import GUARDS
 from lossmeter.core.program import FACTOR
 from lossmeter.core.reductions import Reduction
@@ -91,21 +91,14 @@ def translated(made: Account, symbol: Symbol, index: int, given: set[str]) -> Pl
 
 def _carried(asked: Candidate, given: set[str]) -> dict[str, Any]:
     """Canonical parameters that the request set, in the values in force."""
-    keywords, force = asked.variant.keywords, {**asked.parameter}
+    keywords = asked.variant.keywords
     settled = any(keywords.get(name) is Rule.SETTLED for name in given)
     meanings = (keywords.get(name) for name in given)
     named = {meaning for meaning in meanings if isinstance(meaning, str)}
     if settled:
         named |= set(asked.variant.settle(asked.settings)) if asked.variant.settle else set()
     named |= IDENTITY & asked.variant.fixed.keys()
-    around = {
-        "temperature": asked.program.temperature,
-        "class_weight": asked.class_weight,
-        "ignore_index": asked.ignore_index,
-    }
-    given_lists = {**asked.per_output, **asked.per_class}
-    lists = {name: x.tolist() for name, x in given_lists.items()}
-    force = {**force, **around, **lists}
+    force = {**asked.in_force, IGNORE_INDEX.name: asked.ignore_index}
     return {name: force[name] for name in named if force.get(name) is not None}
 
 

@@ -123,6 +123,11 @@ class Dialect:
     finite: bool = False
     pair: Pair | None = None
 
+    @property
+    def called(self) -> str:
+        """The framework's name, or that the loss is of none."""
+        return self.name or "the canonical loss"
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:

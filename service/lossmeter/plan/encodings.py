@@ -1,6 +1,7 @@
 """Which loss takes the same thing told otherwise: indices, distributions, logits, logarithms."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def names_of(candidate: Candidate, *, logarithms: bool) -> str:
 def _taking(candidate: Candidate, takes: str, other: Loss | None, given: str) -> str:
     """What this loss takes, and which other takes what is given."""
     this, apart = candidate.symbol.name, not _by_default(candidate.variant)
-    called = "" if other is None else _called(candidate.symbol, other)
+    called = "" if other is None else _called(candidate.symbol.name, other.name)
     if apart or called.startswith(f"{this} with "):
         this = _switched(candidate.symbol, candidate.variant)
     return f"{this} takes {takes}" + (f", {called} takes {given}" if called else "")
@@ -110,20 +111,17 @@ def domains_of(loss: Loss) -> dict[str, str]:
     return {name: EITHER.get(domain, domain) for name, domain in names.items()}
 
 
-def _called(symbol: Symbol, loss: Loss) -> str:
+@lru_cache(maxsize=1024)
+def _called(name: str, loss: str) -> str:
     """The symbol itself with another switch, or one beside it, or the loss's canonical name."""
-    module = symbol.name.rpartition(".")[0]
-    beside = [
-        other
-        for name, other in SYMBOLS.items()
-        if other.dialect.name == symbol.dialect.name and name.rpartition(".")[0] == module
-    ]
-    found = [(other, v) for other in beside for v in other.variants if v.loss is loss]
-    own = [_switched(symbol, v) for other, v in found if other is symbol and v.when]
+    module = name.rpartition(".")[0]
+    beside = [other for n, other in SYMBOLS.items() if n.rpartition(".")[0] == module]
+    found = [(other, v) for other in beside for v in other.variants if v.loss.name == loss]
+    own = [_switched(other, v) for other, v in found if other.name == name and v.when]
     # What this symbol takes of other inputs is no other name.
-    others = [(other, v) for other, v in found if other is not symbol]
+    others = [(other, v) for other, v in found if other.name != name]
     plain = [other.name for other, v in others if _by_default(v)]
-    return next(iter([*own, *plain, *(_switched(*pair) for pair in others)]), loss.name)
+    return next(iter([*own, *plain, *(_switched(*pair) for pair in others)]), loss)
 
 
 def _switched(symbol: Symbol, variant: Variant) -> str:

@@ -82,6 +82,17 @@ class Candidate:
         return dict(self.program.params)
 
     @property
+    def in_force(self) -> Mapping[str, Any]:
+        """What holds of every parameter that a request may set, lists among them."""
+        lists = {**self.per_output, **self.per_class}
+        return {
+            **self.parameter,
+            TEMPERATURE.name: self.program.temperature,
+            CLASS_WEIGHT.name: self.class_weight,
+            **{name: x.tolist() for name, x in lists.items()},
+        }
+
+    @property
     def columns(self) -> str | list[float] | None:
         """How several outputs are joined, where they are reduced apart."""
         if self.variant.by_column:
