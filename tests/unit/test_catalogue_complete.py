@@ -265,7 +265,7 @@ def _default(said: Told, param: str) -> object:
 def test_a_symbol_has_its_default_reduction_and_version(said: Told) -> None:
     (found,) = (
         symbol
-        for symbol in descriptor(said.loss)["symbols"]
+        for symbol in descriptor(REGISTRY[said.loss])["symbols"]
         if symbol["symbol"] == said.symbol.name
     )
     assert found["framework"] == said.framework

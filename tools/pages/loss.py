@@ -41,7 +41,7 @@ def _marks(loss: Loss) -> str:
 
 def page(loss: Loss, rows: Rows) -> str:
     """The page, whole."""
-    found = descriptor(loss.name)
+    found = descriptor(loss)
     return join(
         f"# {loss.name}",
         plain(loss.summary),

@@ -33,7 +33,7 @@ def table_of(loss: Loss) -> str:
     rows: dict[tuple[str, ...], list[Symbol]] = {}
     for symbol, at in symbols_of(loss):
         variant = symbol.variants[at]
-        schema = model_of(symbol.name, at).model_json_schema().get("properties", {})
+        schema = model_of(symbol, at).model_json_schema().get("properties", {})
         key = (
             _framework(symbol),
             condition(symbol, variant),

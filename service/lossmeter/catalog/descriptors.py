@@ -1,10 +1,10 @@
 """What is known of a loss, as data for every wire and for the documentation."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
-from lossmeter.core.declare import REGISTRY, InputSpec, Loss
+from lossmeter.core.declare import InputSpec, Loss
 from lossmeter.core.spelling import numbers
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Symbol, canonical
@@ -20,13 +20,12 @@ def find_descriptor(name: str) -> Descriptor:
     Raises:
         LossNotFound: Nothing has it.
     """
-    return descriptor(symbol_named(name, "name").variants[0].loss.name)
+    return descriptor(symbol_named(name, "name").variants[0].loss)
 
 
-@cache
-def descriptor(name: str) -> Descriptor:
-    """The loss of this canonical name."""
-    loss = REGISTRY[name]
+@lru_cache(maxsize=1024)
+def descriptor(loss: Loss) -> Descriptor:
+    """A loss as data."""
     symbol = canonical(loss)
     return {
         "name": loss.name,
@@ -60,7 +59,7 @@ def _input(spec: InputSpec) -> Descriptor:
 
 
 def _schema(symbol: Symbol, index: int) -> Descriptor:
-    schema = model_of(symbol.name, index).model_json_schema()
+    schema = model_of(symbol, index).model_json_schema()
     return {name: value for name, value in schema.items() if name != "title"}
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from lossmeter.catalog.descriptors import Descriptor, descriptor
-from lossmeter.core.declare import REGISTRY
+from lossmeter.core.declare import REGISTRY, Loss
+from lossmeter.core.own import OWN
 from lossmeter.dialects import SYMBOLS
 from lossmeter.errors import ParameterInvalid
 from lossmeter.plan.request import Body
@@ -41,20 +42,21 @@ def find_descriptors(query: Query) -> list[Descriptor]:
         ParameterInvalid: No such framework.
     """
     words = query.search.casefold().split()
-    ranks = {name: _rank(descriptor(name), words) for name in _of(query.framework)}
+    losses = _of(query.framework)
+    ranks = {name: _rank(descriptor(loss), words) for name, loss in losses.items()}
     found = sorted((rank, name) for name, rank in ranks.items() if rank is not None)
-    return [descriptor(name) for _, name in found]
+    return [descriptor(losses[name]) for _, name in found]
 
 
-def _of(framework: str) -> set[str]:
+def _of(framework: str) -> dict[str, Loss]:
     if not framework:
-        return set(REGISTRY)
+        return {**REGISTRY, **OWN}
     if framework not in frameworks():
         raise ParameterInvalid(
             f"no such framework; those known: {', '.join(frameworks())}", field="framework"
         )
     return {
-        variant.loss.name
+        variant.loss.name: variant.loss
         for symbol in SYMBOLS.values()
         if symbol.dialect.name == framework
         for variant in symbol.variants

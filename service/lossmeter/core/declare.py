@@ -79,9 +79,9 @@ class Example:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Loss:
-    """A declared loss.
+    """A declared loss; one that is declared anew is another.
 
     Attributes:
         name: Its canonical name, that of the function.
@@ -99,6 +99,7 @@ class Loss:
         formula: LaTeX, from the docstring.
         notes: What the docstring says besides.
         kernel: The function itself.
+        backend: The backend that alone can run it; empty if any can.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Loss:
     formula: str
     notes: str
     kernel: Kernel
+    backend: str = ""
 
     @property
     def collapses(self) -> bool:

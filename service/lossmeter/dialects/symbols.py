@@ -6,6 +6,7 @@ A dialect is data and small rules, never a second copy of a formula.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -215,9 +216,9 @@ class Survey:
     settled_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
-    """A name that a request may give as its loss."""
+    """A name that a request may give as its loss; one that is made anew is another."""
 
     name: str
     dialect: Dialect
@@ -274,6 +275,7 @@ def _with_common(variant: Variant) -> Variant:
     return replace(variant, keywords={**variant.keywords, **common})
 
 
+@lru_cache(maxsize=1024)
 def canonical(loss: Loss) -> Symbol:
     """A canonical loss as the symbol of no framework."""
     keywords: dict[str, str | Rule] = {param.name: param.name for param in loss.open_params}

@@ -4,6 +4,7 @@ from rapidfuzz import process
 from rapidfuzz.fuzz import WRatio
 
 from lossmeter.core.declare import NAMES, REGISTRY
+from lossmeter.core.own import OWN
 from lossmeter.dialects import SYMBOLS
 from lossmeter.dialects.symbols import Symbol, canonical
 from lossmeter.errors import LossNotFound
@@ -29,6 +30,8 @@ def symbol_named(name: str, field: str = "loss") -> Symbol:
         return SYMBOLS[name]
     if name in NAMES:
         return canonical(REGISTRY[NAMES[name]])
-    near = nearest(name, [*NAMES, *SYMBOLS])
+    if name in OWN:
+        return canonical(OWN[name])
+    near = nearest(name, [*NAMES, *SYMBOLS, *OWN])
     hint = f"did you mean {' or '.join(near)}" if near else "GET /v1/losses lists them"
     raise LossNotFound(f"no loss or symbol has this name; {hint}", field=field)

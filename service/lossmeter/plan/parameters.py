@@ -55,11 +55,9 @@ RULE_TYPES: Mapping[Rule, tuple[Any, Any, str]] = {
 
 
 @lru_cache(maxsize=1024)
-def model_of(name: str, index: int) -> type[BaseModel]:
-    """The parameter model of one variant of a symbol, by the symbol's name."""
-    from lossmeter.plan.names import symbol_named  # noqa: PLC0415 a symbol is not hashable
-
-    variant = symbol_named(name).variants[index]
+def model_of(symbol: Symbol, index: int) -> type[BaseModel]:
+    """The parameter model of one variant of a symbol."""
+    variant = symbol.variants[index]
     return create_model(  # type: ignore[no-any-return, call-overload]  # fields are made here
         "Parameters",
         __config__=ConfigDict(
@@ -106,7 +104,7 @@ def read_params(
         for name, value in params.items()
     }
     try:
-        read = model_of(symbol.name, index).model_validate(named)
+        read = model_of(symbol, index).model_validate(named)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(found["loc"][0])

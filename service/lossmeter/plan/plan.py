@@ -158,7 +158,7 @@ def prepare(
             field=f"{field}params",
         ) from None
     prepared = _prepare if len(key) > _CACHED_CHARACTERS else _cached
-    return prepared(loss, key, asked, field)
+    return prepared(symbol_named(loss, f"{field}loss"), key, asked, field)
 
 
 def _plain(value: Any) -> Any:
@@ -171,9 +171,8 @@ def _plain(value: Any) -> Any:
 _CACHED_CHARACTERS = 4096
 
 
-def _prepare(loss: str, key: str, asked: str | None, field: str) -> Plan:
+def _prepare(symbol: Symbol, key: str, asked: str | None, field: str) -> Plan:
     params = orjson.loads(key)
-    symbol = symbol_named(loss, f"{field}loss")
     candidates = tuple(
         _candidate(symbol, index, params, f"{field}params") for index in _chosen(symbol, params)
     )
