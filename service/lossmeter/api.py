@@ -10,6 +10,7 @@ from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
 from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.backends.onnx import OnnxBackend
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
@@ -23,7 +24,7 @@ Reduction = str | Mapping[str, Any] | None
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this process."""
-    return Engine(NumpyBackend())
+    return Engine(NumpyBackend(), OnnxBackend())
 
 
 def evaluate(

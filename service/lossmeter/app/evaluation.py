@@ -92,7 +92,7 @@ class Evaluation:
         place = 0
         # Infinities and NaN are values here, not accidents: the caller's policy reads them.
         with np.errstate(all="ignore"):
-            for index in batch.blocks():
+            for index in batch.blocks(self._backend.block, self._backend.multiple):
                 cut = Cut(batch, index, place)
                 self._add_block(work, cut, state)
                 place += cut.entries
@@ -227,7 +227,12 @@ class Evaluation:
             constants[together], weights = weights.astype(batch.dtype), None
         if candidate.variant.loss.output == "batch" and not len(operands["predictions"]):
             return Block(np.zeros(0), None, None, None, self._batch_id)
-        values = self._backend.run(batch.program, {**operands, **shared}, {**extras, **constants})
+        values = self._backend.run(
+            batch.program,
+            {**operands, **shared},
+            {**extras, **constants},
+            frozenset({*shared, *constants} - {together}),
+        )
         losses = _lost(batch, values.astype(np.float64, copy=False), unknown)
         if candidate.variant.loss.collapses:
             return self._collapsed(batch, losses, weights)

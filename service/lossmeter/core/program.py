@@ -1,12 +1,13 @@
 """The array program of a plan: temperature, guards, kernel and inner mean in one function."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Loss
 from lossmeter.core.guards import GUARDS
+from lossmeter.core.stable import count
 
 # Extras that the program applies itself; the kernel gets the others.
 FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE = "factor", "inner_factor", "target_factor", "where"
@@ -35,6 +36,12 @@ class Program:
     fill: tuple[float, float] = (0.0, 0.0)
     nothing: float | None = None
 
+    @property
+    def key(self) -> Hashable:
+        """What tells this program from others."""
+        settings = (self.params, self.guards, self.temperature, self.inner, self.fill, self.nothing)
+        return self.loss, repr(settings)
+
     def __call__(
         self, xp: Namespace, operands: Mapping[str, Array], extras: Mapping[str, Array]
     ) -> Array:
@@ -57,7 +64,7 @@ class Program:
             values = values * extras[INNER_FACTOR]
         if self.inner:
             total = xp.sum(values, axis=-1)
-            values = total / values.shape[-1] if self.inner == "mean" else total
+            values = total / count(xp, values) if self.inner == "mean" else total
         return values * extras[FACTOR] if FACTOR in extras else values
 
     def guarded(

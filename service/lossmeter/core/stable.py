@@ -7,6 +7,7 @@ infinite at 1000, and a naive ``log(1 + exp(x))`` is everywhere.
 import math
 
 from lossmeter.core.arrays import Array, Namespace
+from lossmeter.errors import BackendUnsupported
 
 
 def softplus(xp: Namespace, x: Array) -> Array:
@@ -56,7 +57,7 @@ def pick(xp: Namespace, x: Array, index: Array) -> Array:
     return xp.squeeze(xp.take_along_axis(x, xp.expand_dims(index, axis=-1), axis=-1), axis=-1)
 
 
-def smooth(xp: Namespace, targets: Array, amount: float, classes: int) -> Array:
+def smooth(xp: Namespace, targets: Array, amount: float, classes: Array) -> Array:
     """Label smoothing: y(1 − s) + s/C. Source: Szegedy et al. (2016), doi:10.1109/CVPR.2016.308."""
     if amount == 0.0:
         return targets
@@ -90,9 +91,33 @@ def angle(xp: Namespace, rise: Array, run: Array) -> Array:
     return first + (rise * cosine - run * sine) / (run * cosine + rise * sine)
 
 
+def count(xp: Namespace, x: Array) -> Array:
+    """Size of the last axis: a number, or what a traced array has where that is free."""
+    known = x.shape[-1]
+    return xp.astype(x.dynamic_shape[-1], x.dtype) if known is None else known
+
+
+def fixed_size(x: Array, axis: int) -> int:
+    """Size of an axis on which the formula itself depends.
+
+    Raises:
+        BackendUnsupported: A traced array leaves it free.
+    """
+    known = x.shape[axis]
+    if known is None:
+        raise BackendUnsupported("the graph of this loss is another for each size of its axes")
+    return int(known)
+
+
+def places(xp: Namespace, x: Array) -> Array:
+    """0, 1, 2 and so on along the last axis."""
+    known = x.shape[-1]
+    return xp.arange(x.dynamic_shape[-1] if known is None else known)
+
+
 def is_class(xp: Namespace, x: Array, index: Array) -> Array:
     """Which entries of the last axis stand at ``index``."""
-    return xp.arange(x.shape[-1]) == xp.expand_dims(index, axis=-1)
+    return places(xp, x) == xp.expand_dims(index, axis=-1)
 
 
 def powered(xp: Namespace, x: Array, power: float) -> Array:

@@ -17,7 +17,6 @@ from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.tensors import Tensors, candidate_for, inputs_of
 from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
 
-BLOCK = 32_768
 # Of samples, classes, or steps and labels that a loss compares.
 MOST_PAIRS = 2**26
 # What the frameworks call their parameters of a number a class.
@@ -76,14 +75,20 @@ class Batch:
         by_row = not self.groups.shape and self.rows and self.weight_entries % self.rows == 0
         return self.groups.rows[group] * self.weight_entries // self.rows if by_row else 0
 
-    def blocks(self) -> Iterator[tuple[slice, ...]]:
-        """Indices that cut the loss values into runs of about 32,768 numbers, in C order."""
+    def blocks(self, numbers: int, multiple: int) -> Iterator[tuple[slice, ...]]:
+        """Indices that cut the loss values into runs, in C order.
+
+        Args:
+            numbers: How many numbers a run has, about.
+            multiple: Of what the entries of a run are a multiple, where the shape lets them be.
+        """
         if self.candidate.variant.loss.output == "batch":
             return iter([(slice(0, self.rows),)])
         per_value = max((prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1)
         # A linear map makes as many scores of a sample as it has rows.
         per_value = max([per_value, *(x.shape[0] for x in self.shared.values() if x.ndim)])
-        return _runs(self.shape, max(1, BLOCK // max(1, per_value)))
+        entries = numbers // max(1, per_value)
+        return _runs(self.shape, max(multiple, entries - entries % multiple))
 
 
 def _runs(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

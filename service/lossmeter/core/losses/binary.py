@@ -8,7 +8,7 @@ from annotated_types import Ge, Le
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, PerClass, PerOutput, loss
 from lossmeter.core.domains import ClassLogits, Logits, Probability, VectorBinary
-from lossmeter.core.stable import log1p_exp_minus_abs, smooth, xlogy
+from lossmeter.core.stable import count, log1p_exp_minus_abs, smooth, xlogy
 
 Share = Annotated[float, Ge(0)]
 
@@ -137,4 +137,4 @@ def multilabel_soft_margin(
     terms = binary_cross_entropy_with_logits(xp, predictions, targets)
     if output_weight is not None:
         terms = terms * output_weight
-    return xp.sum(terms, axis=-1) / predictions.shape[-1]
+    return xp.sum(terms, axis=-1) / count(xp, predictions)

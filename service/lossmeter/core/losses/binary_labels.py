@@ -3,7 +3,7 @@
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, loss
 from lossmeter.core.domains import BinaryOrClassProbability, ClassIndex, LabelRow
-from lossmeter.core.stable import is_class
+from lossmeter.core.stable import fixed_size, is_class
 
 FEW = 3
 
@@ -49,7 +49,7 @@ def brier_score(
     else:
         true = is_class(xp, predictions, targets)
         total = xp.sum(xp.square(xp.where(true, predictions - 1.0, predictions)), axis=-1)
-        classes = predictions.shape[-1]
+        classes = fixed_size(predictions, -1)
     halved = classes < FEW if scale_by_half is None else scale_by_half
     return 0.5 * total if halved else total
 

@@ -16,7 +16,7 @@ from lossmeter.core.domains import (
     Distribution,
     FeatureRow,
 )
-from lossmeter.core.stable import log_softmax, pick, smooth, xlogy
+from lossmeter.core.stable import count, log_softmax, pick, smooth, xlogy
 
 ClassFactor = Annotated[list[float] | None, Guard(), PerClass()]
 GOOD_1952 = "Good (1952), J. R. Stat. Soc. B 14(1); doi:10.1111/j.2517-6161.1952.tb00104.x"
@@ -52,7 +52,7 @@ def categorical_cross_entropy(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    targets = smooth(xp, targets, label_smoothing, count(xp, predictions))
     return -xp.sum(xlogy(xp, targets, xp.log(predictions)), axis=-1)
 
 
@@ -85,7 +85,7 @@ def softmax_cross_entropy(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    targets = smooth(xp, targets, label_smoothing, count(xp, predictions))
     if class_factor is not None:
         targets = targets * class_factor
     return -xp.sum(targets * log_softmax(xp, predictions), axis=-1)
@@ -186,7 +186,7 @@ def safe_softmax_cross_entropy(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    targets = smooth(xp, targets, label_smoothing, count(xp, predictions))
     return -xp.sum(xlogy(xp, targets, log_softmax(xp, predictions)), axis=-1)
 
 
@@ -284,7 +284,7 @@ def linear_cross_entropy(
     # A product for each sample: those of several at once round by how many there are.
     columns = xp.expand_dims(xp.matrix_transpose(weight_scores), axis=0)
     logits = xp.matmul(xp.expand_dims(predictions, axis=1), columns)
-    logits = xp.reshape(logits, (-1, weight_scores.shape[0]))
+    logits = xp.squeeze(logits, axis=1)
     return sparse_softmax_cross_entropy(
         xp, logits, targets, label_smoothing=label_smoothing, class_factor=class_factor
     )
@@ -298,7 +298,7 @@ def _of_index(
     chosen = pick(xp, terms, targets)
     if label_smoothing == 0.0:
         return chosen
-    spread = xp.sum(terms, axis=-1) / log_p.shape[-1]
+    spread = xp.sum(terms, axis=-1) / count(xp, log_p)
     if label_smoothing == 1.0:
         return spread
     return (1.0 - label_smoothing) * chosen + label_smoothing * spread

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import ClassIndex, ClassList, ClassScores, Distribution
-from lossmeter.core.stable import is_class, pick, powered
+from lossmeter.core.stable import count, is_class, pick, powered
 
 SCORES = [0.25, 0.5, -2.0]
 
@@ -106,7 +106,7 @@ def multi_margin(
     short = xp.maximum(margin + lead, 0.0)
     short = xp.where(is_class(xp, predictions, targets), 0.0, short)
     terms = powered(xp, short, 2.0) if p == 2 else short
-    return xp.sum(terms, axis=-1) / predictions.shape[-1]
+    return xp.sum(terms, axis=-1) / count(xp, predictions)
 
 
 @loss(
@@ -137,7 +137,7 @@ def multilabel_margin(xp: Namespace, predictions: ClassScores, targets: ClassLis
     short = xp.maximum(1.0 - scores + xp.expand_dims(predictions, axis=-2), 0.0)
     wrong = xp.expand_dims(~xp.any(named, axis=-2), axis=-2) & xp.expand_dims(listed, axis=-1)
     terms = xp.where(wrong, short, xp.zeros_like(short))
-    return xp.sum(xp.sum(terms, axis=-1), axis=-1) / predictions.shape[-1]
+    return xp.sum(xp.sum(terms, axis=-1), axis=-1) / count(xp, predictions)
 
 
 @loss(

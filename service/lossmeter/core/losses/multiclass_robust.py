@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, PerClass, loss
 from lossmeter.core.domains import ClassIndex, ClassLogits, Distribution
-from lossmeter.core.stable import log_softmax, pick, powered, smooth, xlogy
+from lossmeter.core.stable import count, log_softmax, pick, powered, smooth, xlogy
 
 Share = Annotated[float, Ge(0)]
 
@@ -50,7 +50,7 @@ def categorical_focal_cross_entropy(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    targets = smooth(xp, targets, label_smoothing, count(xp, predictions))
     missed = powered(xp, 1.0 - predictions, gamma)
     terms = alpha * (missed * xlogy(xp, targets, xp.log(predictions)))
     return -xp.sum(terms, axis=-1)
@@ -91,7 +91,7 @@ def poly_cross_entropy(
     Returns:
         One loss per sample, shape ``(...)``, nats.
     """
-    targets = smooth(xp, targets, label_smoothing, predictions.shape[-1])
+    targets = smooth(xp, targets, label_smoothing, count(xp, predictions))
     log_p = log_softmax(xp, predictions)
     return -xp.sum(targets * (log_p + epsilon * xp.expm1(log_p)), axis=-1)
 

@@ -9,6 +9,7 @@ from lossmeter.core.arrays import Array, Namespace
 from lossmeter.core.declare import Example, Guard, loss
 from lossmeter.core.domains import AboveMinusOne, Real, RealImage
 from lossmeter.core.losses.regression import absolute_error, squared_log_error
+from lossmeter.core.stable import count
 
 EPSILON = 2.220446049250313e-16
 
@@ -190,11 +191,11 @@ def mean_pairwise_squared_error(
         One loss per sample, shape ``(N,)``, unit ``u**2``.
     """
     errors = predictions - targets
-    count = errors.shape[-1]
+    size = count(xp, errors)
     total = xp.sum(errors, axis=-1, keepdims=True)
     # Centred first: the difference of two sums of squares cancels.
-    squares = xp.sum(xp.square(errors - total / count), axis=-1)
+    squares = xp.sum(xp.square(errors - total / size), axis=-1)
     if elements is None:
-        return 2.0 * squares / (count - 1)
-    apart = xp.square(xp.squeeze(total, axis=-1)) * (1.0 / count - 1.0 / elements)
+        return 2.0 * squares / (size - 1)
+    apart = xp.square(xp.squeeze(total, axis=-1)) * (1.0 / size - 1.0 / elements)
     return 2.0 * (squares + apart) / (elements - 1)

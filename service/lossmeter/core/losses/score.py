@@ -13,7 +13,7 @@ from lossmeter.core.losses.binary_labels import brier_score
 from lossmeter.core.losses.multiclass import multiclass_log_loss
 from lossmeter.core.losses.regression import pinball
 from lossmeter.core.losses.regression_deviance import Power, tweedie_deviance
-from lossmeter.core.stable import is_class
+from lossmeter.core.stable import count, is_class
 
 Family = Literal["tweedie", "pinball", "absolute_error", "log_loss", "brier"]
 Columns = Literal["uniform_average", "raw_values"] | list[float]
@@ -97,8 +97,7 @@ def d2_score(
     if family in QUANTILE_FAMILIES:
         perfect = xp.where(missed == 0.0, xp.ones_like(missed), xp.zeros_like(missed))
         scores = xp.where(best == 0.0, perfect, scores)
-    if predictions.shape[0] < FEWEST:
-        scores = scores * math.nan
+    scores = xp.where(xp.sum(xp.ones_like(weights), axis=0) < FEWEST, math.nan, scores)
     return _joined(xp, scores, columns)
 
 
@@ -154,5 +153,5 @@ def _joined(xp: Namespace, scores: Array, columns: Columns) -> Array:
     if scores.ndim == 0:
         return scores
     if columns == "uniform_average":
-        return xp.sum(scores) / scores.shape[0]
+        return xp.sum(scores) / count(xp, scores)
     return sum(a * scores[d] for d, a in enumerate(columns)) / sum(columns)

@@ -11,6 +11,7 @@ from lossmeter.core.domains import (
     ClassProbabilityImage,
     ProbabilityImage,
 )
+from lossmeter.core.stable import count
 
 Share = Annotated[float, Ge(0)]
 # Keeps the weight of a class that does not occur finite, as in Optax.
@@ -143,7 +144,7 @@ def generalized_dice(
     missed = targets * (1.0 - predictions) + predictions * (1.0 - targets)
     areas = xp.sum(targets + predictions, axis=1) + 2.0 * smooth
     shares = 1.0 / (xp.square(xp.sum(targets, axis=(0, 1))) + LEAST_COUNT)
-    weights = shares * (predictions.shape[-1] / xp.sum(shares))
+    weights = shares * (count(xp, predictions) / xp.sum(shares))
     losses = weights * (xp.sum(missed, axis=1) / areas)
     if drops_first:
         losses = losses[:, 1:]

@@ -13,7 +13,7 @@ from lossmeter.core.domains import (
     LogProbabilitySequence,
     StepCount,
 )
-from lossmeter.core.stable import log_add_exp, log_sum_exp
+from lossmeter.core.stable import fixed_size, log_add_exp, log_sum_exp, places
 
 EVEN = [[-math.log(3.0)] * 3] * 3
 
@@ -96,7 +96,7 @@ def ctc(
     # A label that repeats the one before it has a blank between, or the two are merged.
     free = xp.zeros_like(ends.label)
     to_label, to_blank = xp.where(repeats, never, free), xp.where(repeats, free, never)
-    for step in range(predictions.shape[1]):
+    for step in range(fixed_size(predictions, 1)):
         scores = predictions[:, step, :]
         of_blank, of_labels = scores[:, blank][:, None], xp.take_along_axis(scores, targets, axis=1)
         passed = _ended(xp, ends.blank, ends.label + to_label)
@@ -128,5 +128,5 @@ def _at_end(xp: Namespace, ends: Ends, target_lengths: Array, log_elsewhere: flo
     value = xp.squeeze(xp.take_along_axis(both, last, axis=1), axis=1)
     if log_elsewhere is None:
         return value
-    other = xp.where(xp.arange(both.shape[1]) == last, -math.inf, both)
+    other = xp.where(places(xp, both) == last, -math.inf, both)
     return log_add_exp(xp, value, log_sum_exp(xp, other) + log_elsewhere)
