@@ -45,8 +45,8 @@ docs: setup ## Write docs/losses and docs/disagreements.md from the declarations
 	$(BIN)/python -m tools.pages
 
 lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions).
-	$(LOCK) pyproject.toml --output-file requirements.lock
-	$(LOCK) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --extra cpu --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## Remove caches and builds; .venv stays.

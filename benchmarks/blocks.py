@@ -25,7 +25,6 @@ from lossmeter.api import evaluate
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.parts import Block
-from lossmeter.plan.batch import BLOCK
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import Options
 from lossmeter.plan.tensors import Tensors
@@ -33,6 +32,7 @@ from lossmeter.plan.tensors import Tensors
 Floats = NDArray[np.float64]
 ROUNDS = 5
 MILLISECONDS = 1000.0
+BLOCK = NumpyBackend.block
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ INWARD = {
     "plan": {"dialects", "core", "errors"},
     "backends": {"core", "errors"},
     "catalog": {"plan", "dialects", "core", "errors"},
-    "app": {"plan", "dialects", "core", "errors"},
+    "app": {"plan", "backends", "dialects", "core", "errors"},
     "wire": {"app", "plan", "core", "errors", "v1"},
     "api": {"wire", "app", "backends", "plan", "core", "errors"},
     "settings": set(),

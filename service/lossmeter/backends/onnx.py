@@ -120,6 +120,8 @@ def _options() -> ort.SessionOptions:
     # One thread: work cut among threads is cut at other places for other sizes, and the bits with
     # it. Requests and workers are what runs side by side.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # The next level fuses a scale into a product that it then computes in float32.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     return options

@@ -4,19 +4,23 @@ ndonnx is the namespace, but for the few functions that it or ONNX Runtime gets 
 bits depend on where in a block a row lies.
 """
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import ndonnx as ndx
 import numpy as np
 import onnx
+import spox
+import spox.opset.ai.onnx.v21 as op
 
 from lossmeter.core.arrays import PRIMITIVES, Array, Namespace
 from lossmeter.core.program import Program
 
 Signature = Mapping[str, tuple[np.dtype[Any], tuple[int | str, ...]]]
+Axes: TypeAlias = int | tuple[int, ...] | None
 VALUES = "values"
 FLOATS = (ndx.float32, ndx.float64)
 
@@ -29,24 +33,41 @@ class _Onnx:
             raise AttributeError(f"{name} is no primitive of a kernel")
         return getattr(ndx, name)
 
-    def sum(
-        self, x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
-    ) -> Array:
-        """Sums over axes of known sizes are products with ones.
+    def sum(self, x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
+        """Sums over axes that are not the first are products with ones.
 
         ONNX Runtime's ReduceSum peels a row up to the next aligned address, so that its bits
         change with the row's place in the block; those of a matrix product do not.
         """
         axes = _from_first(axis, x.ndim)
         sizes = [x.shape[a] for a in axes]
-        if x.dtype not in FLOATS or 0 in axes or not all(isinstance(n, int) for n in sizes):
+        if x.dtype not in FLOATS or 0 in axes or None in sizes:
             return ndx.sum(x, axis=axis, keepdims=keepdims)
-        kept = [a for a in range(x.ndim) if a not in axes]
-        last = ndx.permute_dims(x, (*kept, *axes)) if [*kept, *axes] != [*range(x.ndim)] else x
-        flat = last if len(axes) == 1 else _joined(last, len(axes), prod(sizes))
+        order = [*(a for a in range(x.ndim) if a not in axes), *axes]
+        last = x if order == [*range(x.ndim)] else ndx.permute_dims(x, tuple(order))
+        flat = op.reshape(last.unwrap_spox(), op.const([0] * (x.ndim - len(axes)) + [prod(sizes)]))
         ones = ndx.asarray(np.ones((prod(sizes), 1)), dtype=x.dtype)
-        total = ndx.squeeze(ndx.matmul(flat, ones), axis=-1)
-        return _unsqueezed(total, axes) if keepdims else total
+        total = op.squeeze(op.matmul(flat, ones.unwrap_spox()), op.const([-1]))
+        return _array(op.unsqueeze(total, op.const(list(axes))) if keepdims else total)
+
+    def matmul(self, a: Array, b: Array, /) -> Array:
+        """A row for each sample times one matrix is one product: several differ by their places."""
+        if a.ndim == b.ndim == 3 and a.shape[1] == b.shape[0] == 1:
+            rows = op.matmul(*(x.unwrap_spox() for x in (a[:, 0, :], b[0, ...])))
+            return ndx.expand_dims(_array(rows), axis=1)
+        return _array(op.matmul(a.unwrap_spox(), b.unwrap_spox()))
+
+    def max(self, x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
+        """The greatest entry; NaN where one is, of which ONNX says nothing."""
+        top = _reduced(op.reduce_max, x, axis, keepdims)
+        if x.dtype not in FLOATS:
+            return top
+        return ndx.where(self.any(ndx.isnan(x), axis=axis, keepdims=keepdims), math.nan, top)
+
+    def any(self, x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
+        """Whether one entry is true."""
+        found = _reduced(op.reduce_max, ndx.astype(x, ndx.int32), axis, keepdims)
+        return ndx.astype(found, ndx.bool)
 
     def sort(self, x: Array, /, *, axis: int = -1, descending: bool = False) -> Array:
         """A row with NaN has no order here: all of it is NaN, as what NumPy makes of it is."""
@@ -65,21 +86,18 @@ class _Onnx:
 ONNX = cast(Namespace, _Onnx())
 
 
-def _from_first(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
+def _array(var: spox.Var) -> Array:
+    return ndx.asarray(var)
+
+
+def _from_first(axis: Axes, rank: int) -> tuple[int, ...]:
     named = range(rank) if axis is None else (axis,) if isinstance(axis, int) else axis
     return tuple(sorted(a % rank for a in named))
 
 
-def _joined(x: Array, axes: int, size: int) -> Array:
-    """The last axes as one; the others keep what sizes they have."""
-    lead = x.dynamic_shape[: x.ndim - axes]
-    return ndx.reshape(x, ndx.concat([lead, ndx.asarray([size], dtype=ndx.int64)]))
-
-
-def _unsqueezed(x: Array, axes: tuple[int, ...]) -> Array:
-    for axis in axes:
-        x = ndx.expand_dims(x, axis=axis)
-    return x
+def _reduced(reduce: Callable[..., spox.Var], x: Array, axis: Axes, keepdims: bool) -> Array:
+    axes = op.const(list(_from_first(axis, x.ndim)))
+    return _array(reduce(x.unwrap_spox(), axes, keepdims=keepdims))
 
 
 def trace(program: Program, operands: Signature, extras: Signature) -> onnx.ModelProto:
