@@ -9,8 +9,6 @@ import numpy as np
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
-from lossmeter.backends.numpy import NumpyBackend
-from lossmeter.backends.onnx import OnnxBackend
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
@@ -24,7 +22,7 @@ Reduction = str | Mapping[str, Any] | None
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this process."""
-    return Engine(NumpyBackend(), OnnxBackend())
+    return Engine()
 
 
 def evaluate(
@@ -47,7 +45,7 @@ def evaluate(
         losses: Several losses over the same arrays, in place of ``loss``.
         params: Parameters, in the names of the loss or of the symbol's framework.
         reduction: A name, or a mapping with its settings; the symbol's default if None.
-        options: ``nonfinite``, ``state``, ``batch_id``, as in a request.
+        options: ``backend``, ``device``, ``nonfinite``, ``state``, ``batch_id``, as in a request.
         arrays: More inputs, by keyword.
 
     Returns:

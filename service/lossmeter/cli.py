@@ -77,8 +77,12 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     http_port: Annotated[int | None, typer.Option(help=_setting("http_port"))] = None,
     grpc_port: Annotated[int | None, typer.Option(help=_setting("grpc_port"))] = None,
     workers: Annotated[int | None, typer.Option(help=_setting("workers"))] = None,
-    backend: Annotated[Literal["numpy"] | None, typer.Option(help=_setting("backend"))] = None,
-    device: Annotated[Literal["cpu", "auto"] | None, typer.Option(help=_setting("device"))] = None,
+    backend: Annotated[
+        Literal["numpy", "onnx"] | None, typer.Option(help=_setting("backend"))
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
+    ] = None,
 ) -> None:
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone

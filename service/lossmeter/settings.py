@@ -17,8 +17,10 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
     grpc_port: int = Field(8081, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes on the same ports.")
-    backend: Literal["numpy"] = Field("numpy", description="What computes loss values.")
-    device: Literal["cpu", "auto"] = Field("cpu", description="Where they are computed.")
+    backend: Literal["numpy", "onnx"] = Field("numpy", description="What computes loss values.")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="Where they are computed; auto takes a GPU where there is one."
+    )
     max_body_bytes: int = Field(1024 * MIB, ge=1, description="Largest body of a REST request.")
     max_message_bytes: int = Field(
         1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."

@@ -1,10 +1,15 @@
-"""What the engine asks of a backend."""
+"""What the engine asks of a backend, and the backends there are."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Protocol
 
+from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import Program
+from lossmeter.errors import BackendUnsupported
 
 
 class Backend(Protocol):
@@ -16,6 +21,7 @@ class Backend(Protocol):
         profile: The library with its version, and what else its bits depend on.
         block: How many numbers it likes to be given at a time.
         multiple: Of how many entries a block is best a multiple.
+        ahead: How many blocks it computes while another is prepared or taken.
     """
 
     name: str
@@ -23,6 +29,7 @@ class Backend(Protocol):
     profile: str
     block: int
     multiple: int
+    ahead: int
 
     def run(
         self,
@@ -42,3 +49,78 @@ class Backend(Protocol):
         Raises:
             BackendUnsupported: This backend cannot run the program.
         """
+
+
+class Backends:
+    """The backends there are, each made when it is first asked for.
+
+    Args:
+        name: What computes where a request does not say.
+        device: Where, likewise: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+    """
+
+    def __init__(self, name: str = "numpy", device: str = "cpu") -> None:
+        self._name = name
+        self._device = device
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, str], Backend] = {}
+
+    def of(self, name: str | None, device: str | None) -> Backend:
+        """The backend that a request asks for.
+
+        Raises:
+            BackendUnsupported: It is not here.
+        """
+        name = name or self._name
+        if name not in MAKERS:
+            raise BackendUnsupported(
+                f"this service has the backends {', '.join(MAKERS)}", field="options.backend"
+            )
+        devices = list(MAKERS[name])
+        asked = device or self._device
+        # Another backend than the service's own may lack the service's device.
+        if device is None and name != self._name and asked not in devices:
+            asked = "auto"
+        if asked == "auto":
+            return self._first(name, devices)
+        if asked not in devices:
+            raise BackendUnsupported(
+                f"the {name} backend runs on {' or '.join(devices)}", field="options.device"
+            )
+        return self._of(name, asked)
+
+    def _first(self, name: str, devices: list[str]) -> Backend:
+        """The backend on the first device that is here, GPUs before the CPU."""
+        for device in devices[:-1]:
+            with suppress(BackendUnsupported):
+                return self._of(name, device)
+        return self._of(name, devices[-1])
+
+    def _of(self, name: str, device: str) -> Backend:
+        with self._lock:
+            if (name, device) not in self._made:
+                self._made[name, device] = MAKERS[name][device]()
+            return self._made[name, device]
+
+
+def _onnx(device: str) -> Callable[[], Backend]:
+    def make() -> Backend:
+        try:
+            from lossmeter.backends.onnx import OnnxBackend  # noqa: PLC0415 slow, and optional
+        except ModuleNotFoundError:
+            raise BackendUnsupported(
+                "ONNX Runtime is not installed; pip install 'lossmeter[cpu]' or 'lossmeter[gpu]'",
+                field="options.backend",
+            ) from None
+        return OnnxBackend(device)
+
+    return make
+
+
+# By name and device, the devices that are rather taken first.
+MAKERS: Mapping[str, Mapping[str, Callable[[], Backend]]] = MappingProxyType(
+    {
+        "numpy": {"cpu": NumpyBackend},
+        "onnx": {"cuda": _onnx("cuda"), "cpu": _onnx("cpu")},
+    }
+)

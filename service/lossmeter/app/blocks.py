@@ -1,11 +1,40 @@
 """Where a block lies in its batch, and what of it is kept."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from lossmeter.core.arrays import Array
 from lossmeter.plan.batch import Batch
+
+T = TypeVar("T")
+Compute: TypeAlias = Callable[[], Array]
+
+
+def overlapped(blocks: Iterator[tuple[T, Compute]], ahead: int) -> Iterator[tuple[T, Array]]:
+    """The blocks in their order with their values, the next ones computed meanwhile.
+
+    Args:
+        blocks: Each block, and what computes its values.
+        ahead: How many are computed while one is taken; with 0 all is done in turn.
+    """
+    if not ahead:
+        for block, compute in blocks:
+            yield block, compute()
+        return
+    under_way: deque[tuple[T, Future[Array]]] = deque()
+    with ThreadPoolExecutor(ahead) as pool:
+        for block, compute in blocks:
+            under_way.append((block, pool.submit(compute)))
+            if len(under_way) > ahead:
+                first, values = under_way.popleft()
+                yield first, values.result()
+        for first, values in under_way:
+            yield first, values.result()
 
 
 def narrowed(keep: Array | None, finite: Array) -> Array:

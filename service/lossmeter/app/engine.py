@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from lossmeter.app.answer import Answer, Answers
-from lossmeter.app.backend import Backend
+from lossmeter.app.backend import Backend, Backends
 from lossmeter.app.evaluation import Evaluation, refuse_unstreamable
 from lossmeter.app.explain import Explanation, explain
 from lossmeter.app.finish import answer_from
@@ -14,7 +14,6 @@ from lossmeter.core.parts import Extreme, Histogram, Linear, Part, Values
 from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
 from lossmeter.core.state import State
 from lossmeter.errors import (
-    BackendUnsupported,
     LossmeterError,
     MalformedRequest,
     MissingInput,
@@ -34,11 +33,11 @@ class Engine:
     """Evaluates losses and merges states.
 
     Args:
-        backends: What can compute loss values, the default first.
+        backends: What can compute loss values.
     """
 
-    def __init__(self, *backends: Backend) -> None:
-        self._backends = {backend.name: backend for backend in backends}
+    def __init__(self, backends: Backends | None = None) -> None:
+        self._backends = backends or Backends()
 
     def evaluate(self, spec: EvaluateSpec, tensors: Tensors) -> Answer | Answers:
         """Evaluate one loss, or several over shared tensors, on one batch.
@@ -115,18 +114,7 @@ class Engine:
         Raises:
             BackendUnsupported: It is not here.
         """
-        name = options.backend or next(iter(self._backends))
-        if name not in self._backends:
-            raise BackendUnsupported(
-                f"this service has the backends {', '.join(self._backends)}",
-                field="options.backend",
-            )
-        backend = self._backends[name]
-        if options.device not in (None, "auto", backend.device):
-            raise BackendUnsupported(
-                f"the {name} backend runs on {backend.device}", field="options.device"
-            )
-        return backend
+        return self._backends.of(options.backend, options.device)
 
     def merge(self, states: Sequence[State], spec: MergeSpec) -> Answer:
         """Finish states made apart, as if their batches had been one.

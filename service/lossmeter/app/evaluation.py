@@ -1,7 +1,8 @@
 """One loss over one batch, or over a stream of them: blocks in, parts kept, an answer out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -10,11 +11,11 @@ import orjson
 from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backend
-from lossmeter.app.blocks import Cut, dtype_beside, narrowed
+from lossmeter.app.blocks import Compute, Cut, dtype_beside, narrowed, overlapped
 from lossmeter.app.finish import answer_from
+from lossmeter.app.running import Running, Work, count_dropped, lost, own_terms
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Block, Extreme, Linear, Part
-from lossmeter.core.program import FACTOR, WHERE
 from lossmeter.core.state import Key, Specification, State
 from lossmeter.errors import (
     EmptyReduction,
@@ -24,7 +25,7 @@ from lossmeter.errors import (
     ShapeMismatch,
 )
 from lossmeter.plan.batch import Batch, bind
-from lossmeter.plan.class_weights import ClassTable, class_of, class_table
+from lossmeter.plan.class_weights import class_of, class_table
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
 from lossmeter.plan.survey import surveyed
@@ -84,19 +85,25 @@ class Evaluation:
         state = self._begin(batch)
         inputs = surveyed(batch)
         omit = self._options.nonfinite == "omit"
-        work = _Work(batch, inputs, class_table(batch, inputs, omit))
+        work = Work(batch, inputs, class_table(batch, inputs, omit))
         if self._plan.reduction.name == "none" and not batch.candidate.variant.loss.collapses:
             masked = self._plan.symbol.dialect.masked
             empty = np.nan if masked is None else masked
             self._output = (np.full(batch.shape, empty, batch.dtype), np.zeros(batch.shape, bool))
-        place = 0
         # Infinities and NaN are values here, not accidents: the caller's policy reads them.
         with np.errstate(all="ignore"):
-            for index in batch.blocks(self._backend.block, self._backend.multiple):
-                cut = Cut(batch, index, place)
-                self._add_block(work, cut, state)
-                place += cut.entries
+            for running, values in overlapped(self._started(work, state), self._backend.ahead):
+                self._add_block(work, running, values, state)
         self._count(batch, state)
+
+    def _started(self, work: Work, state: State) -> Iterator[tuple[Running, Compute]]:
+        """Each block cut and checked, and what computes its loss values."""
+        place = 0
+        for index in work.batch.blocks(self._backend.block, self._backend.multiple):
+            cut = Cut(work.batch, index, place)
+            running = self._cut(work, cut, state)
+            yield running, self._computation(work.batch, running)
+            place += cut.entries
 
     def _count(self, batch: Batch, state: State) -> None:
         """Counts of a whole batch."""
@@ -147,8 +154,8 @@ class Evaluation:
             profile=f"{self._backend.profile}/{self._backend.device}",
         )
 
-    def _add_block(self, work: "_Work", cut: Cut, state: State) -> None:
-        """Evaluate one block and keep its parts."""
+    def _cut(self, work: Work, cut: Cut, state: State) -> Running:
+        """The kept entries of a block, checked."""
         batch = work.batch
         operands = {name: cut.of(x, self._dtype_of(batch, name)) for name, x in work.inputs.items()}
         extras = {name: cut.of(x, dtype_beside(batch, x)) for name, x in batch.extras.items()}
@@ -156,15 +163,21 @@ class Evaluation:
         codes = None if batch.groups.codes is None else cut.of(batch.groups.codes, None)
         keep = self._kept(batch, cut, operands, weights)
         if keep is not None:
-            _count_dropped(state, batch.groups.keys, ~keep, weights, codes)
+            count_dropped(state, batch.groups.keys, ~keep, weights, codes)
             operands = {name: x[keep] for name, x in operands.items()}
             extras = {name: x[keep] for name, x in extras.items()}
             weights = None if weights is None else weights[keep]
             codes = None if codes is None else codes[keep]
-        block = self._evaluate(work, operands, extras, weights)
+        unknown = self._admission.admit(batch, operands)
+        return Running(cut, operands, extras, weights, codes, keep, unknown)
+
+    def _add_block(self, work: Work, running: Running, values: Array, state: State) -> None:
+        """Keep the parts of a block whose loss values are there."""
+        batch, cut, keep, codes = work.batch, running.cut, running.keep, running.codes
+        block = self._block(work, running, values)
         left = self._left(batch, block)
         if left is not None:
-            _count_dropped(state, batch.groups.keys, ~left, block.weights, codes)
+            count_dropped(state, batch.groups.keys, ~left, block.weights, codes)
             block = block.taken(np.flatnonzero(left))
             codes = None if codes is None else codes[left]
             keep = keep if batch.candidate.variant.loss.collapses else narrowed(keep, left)
@@ -208,38 +221,34 @@ class Evaluation:
         self._omitted += int(np.count_nonzero(lost))
         return finite if keep is None else keep & finite
 
-    def _evaluate(
-        self,
-        work: "_Work",
-        operands: dict[str, Array],
-        extras: dict[str, Array],
-        weights: Array | None,
-    ) -> Block:
-        """Check a block's kept entries and compute their loss values and weights."""
-        batch, candidate = work.batch, work.batch.candidate
-        unknown = self._admission.admit(batch, operands)
+    def _computation(self, batch: Batch, running: Running) -> Compute:
+        """What computes the loss values of a block."""
+        loss = batch.candidate.variant.loss
         constants = {name: x.astype(batch.dtype) for name, x in batch.constants.items()}
         shared = {name: x.astype(batch.dtype) for name, x in batch.shared.items()}
-        together = candidate.variant.loss.weighs_samples
-        if together is not None and weights is not None:
-            if not weights.any():
+        alike = frozenset({*shared, *constants})
+        if loss.weighs_samples is not None and running.weights is not None:
+            if not running.weights.any():
                 raise EmptyReduction("the weights are all 0", field="inputs.sample_weight")
-            constants[together], weights = weights.astype(batch.dtype), None
-        if candidate.variant.loss.output == "batch" and not len(operands["predictions"]):
-            return Block(np.zeros(0), None, None, None, self._batch_id)
-        values = self._backend.run(
-            batch.program,
-            {**operands, **shared},
-            {**extras, **constants},
-            frozenset({*shared, *constants} - {together}),
-        )
-        losses = _lost(batch, values.astype(np.float64, copy=False), unknown)
+            constants[loss.weighs_samples] = running.weights.astype(batch.dtype)
+            running.weights = None
+        if loss.output == "batch" and not len(running.operands["predictions"]):
+            return partial(np.zeros, 0)
+        operands, extras = {**running.operands, **shared}, {**running.extras, **constants}
+        return partial(self._backend.run, batch.program, operands, extras, alike)
+
+    def _block(self, work: Work, running: Running, values: Array) -> Block:
+        """The loss values of a block's kept entries, with their weights."""
+        batch, candidate, weights = work.batch, work.batch.candidate, running.weights
+        losses = lost(batch, values.astype(np.float64, copy=False), running.unknown)
+        if candidate.variant.loss.output == "batch" and not len(running.operands["predictions"]):
+            return Block(losses, None, None, None, self._batch_id)
         if candidate.variant.loss.collapses:
             return self._collapsed(batch, losses, weights)
         if work.table is not None:
-            chosen = work.table.picked(class_of(candidate, operands["targets"]))
+            chosen = work.table.picked(class_of(candidate, running.operands["targets"]))
             weights = chosen if weights is None else weights * chosen
-        own = _own(batch, operands, extras, losses)
+        own = own_terms(batch, running.operands, running.extras, losses)
         if own is not None and weights is not None:
             own = weights * own
         return Block(losses, weights, own, None, self._batch_id)
@@ -308,59 +317,6 @@ class Evaluation:
                 "a reduction that keeps axis 0 has no state; the batches simply follow each other",
                 field="options.state",
             )
-
-
-@dataclass(slots=True)
-class _Work:
-    """A batch being evaluated.
-
-    Attributes:
-        batch: The batch.
-        inputs: Its inputs, labels as the loss takes them.
-        table: Weight of each class; None if there is none.
-    """
-
-    batch: Batch
-    inputs: Mapping[str, Array]
-    table: ClassTable | None
-
-
-def _own(
-    batch: Batch, operands: Mapping[str, Array], extras: Mapping[str, Array], losses: Array
-) -> Array | None:
-    """What a dialect's own mean divides by, or sums in place of the loss values."""
-    match batch.candidate.own:
-        case "factor":
-            return extras[FACTOR].astype(np.float64)
-        case "class_factor":
-            return batch.constants["class_factor"][operands["targets"]]
-        case "lists":
-            return extras[WHERE].any(axis=-1).astype(np.float64)
-        case "ratio":
-            return np.abs(operands["targets"].astype(np.float64))
-        case "lengths":
-            return losses / np.maximum(operands["target_lengths"], 1)
-    return None
-
-
-def _count_dropped(
-    state: State, keys: list[Key], dropped: Array, weights: Array | None, codes: Array | None
-) -> None:
-    """Count the entries under the mask, which some divisors count too."""
-    codes = np.zeros(dropped.size, dtype=np.int64) if codes is None else codes
-    entries = nonzero = np.bincount(codes[dropped], minlength=len(keys))
-    if weights is not None:
-        nonzero = np.bincount(codes[dropped & (weights != 0.0)], minlength=len(keys))
-    for key, many, weighed in zip(keys, entries.tolist(), nonzero.tolist(), strict=True):
-        state.add(key, [Linear(entries=many, nonzero_entries=weighed)])
-
-
-def _lost(batch: Batch, losses: Array, unknown: Array | None) -> Array:
-    """The values, NaN where a class is; all of them where the batch as a whole defines them."""
-    if unknown is None:
-        return losses
-    whole = batch.candidate.variant.loss.output == "batch"
-    return np.where(unknown.any() if whole else unknown, np.nan, losses)
 
 
 def _told(batch: Batch) -> str:

@@ -16,6 +16,7 @@ class NumpyBackend:
     device = "cpu"
     block = 32_768
     multiple = 1
+    ahead = 0
 
     def __init__(self) -> None:
         self.profile = f"numpy-{np.__version__}/{instruction_set()}"

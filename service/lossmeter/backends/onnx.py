@@ -1,56 +1,93 @@
-"""Kernels as ONNX graphs, run by ONNX Runtime."""
+"""Kernels as ONNX graphs, run by ONNX Runtime on the CPU or a CUDA GPU."""
 
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
 from lossmeter.backends.machine import instruction_set
+from lossmeter.backends.tracing import VALUES, RowSum, Signature, by_halves, by_product, trace
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import Program
+from lossmeter.errors import BackendUnsupported
 
-# Set before the first import of onnxruntime, which reads it then.
+# Read by the runtime when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from lossmeter.backends.tracing import VALUES, Signature, trace
-
 MOST_SESSIONS = 256
-# ONNX Runtime computes the last few numbers of an array one by one, with other bits than those
-# before them: a block is filled up to where no number is among the last few.
-MULTIPLE = 16
 FREE = "n"
+SAME_AS_REQUESTED = 1
 
 
-class Session:
-    """A graph ready to run."""
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a device needs to be used well.
 
-    def __init__(self, model: bytes) -> None:
-        self._session = ort.InferenceSession(model, _options(), ["CPUExecutionProvider"])
-        self._names = [given.name for given in self._session.get_inputs()]
+    Attributes:
+        provider: What ONNX Runtime calls it, with its settings.
+        row_sum: How a row is summed with the same bits wherever it lies.
+        block: How many numbers it likes to be given at a time.
+        ahead: How many blocks it computes while another is prepared or taken.
+        runs: Rows of every run of a matrix product, whose algorithm may depend on their number;
+            0 where it does not.
+    """
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
-        """The loss values of a block."""
-        return self._session.run([VALUES], {name: arrays[name] for name in self._names})[0]
+    provider: tuple[str, Mapping[str, Any]]
+    row_sum: RowSum
+    block: int
+    ahead: int = 0
+    runs: int = 0
+
+
+DEVICES = {
+    "cpu": Device(("CPUExecutionProvider", {}), by_product, block=32_768),
+    "cuda": Device(
+        (
+            "CUDAExecutionProvider",
+            # Matrices of float32 are multiplied as such, not as TF32.
+            {"arena_extend_strategy": "kSameAsRequested", "use_tf32": "0"},
+        ),
+        by_halves,
+        block=2**22,
+        # One is copied to the device while another is computed.
+        ahead=2,
+        runs=4096,
+    ),
+}
 
 
 class OnnxBackend:
-    """Runs array programs as ONNX graphs on the CPU."""
+    """Runs array programs as ONNX graphs.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        BackendUnsupported: The device is not here.
+    """
 
     name = "onnx"
-    device = "cpu"
-    block = 32_768
-    multiple = MULTIPLE
+    # ONNX Runtime computes the last few numbers of an array one by one, with other bits than those
+    # before them: a block is filled up to where no row is among the last few.
+    multiple = 16
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._on = DEVICES[device]
+        self.block, self.ahead = self._on.block, self._on.ahead
+        if device == "cuda":
+            _require_cuda()
         libraries = f"onnx-{ort.__version__}/ndonnx-{version('ndonnx')}"
         self.profile = f"{libraries}/{instruction_set()}"
-        self._sessions = Sessions(MOST_SESSIONS)
+        self._sessions = Sessions(self._on, device)
 
     def run(
         self,
@@ -60,15 +97,25 @@ class OnnxBackend:
         shared: frozenset[str],
     ) -> Array:
         """Loss values of one block of C-contiguous arrays."""
-        signatures = [_signature(arrays, shared) for arrays in (operands, extras)]
-        session = self._sessions.of(program, *signatures)
+        session = self._sessions.of(
+            program, _signature(operands, shared), _signature(extras, shared)
+        )
         arrays = {**operands, **extras}
         if program.loss.output == "batch":
             return session.run(arrays)
         entries = next(x.shape[0] for name, x in operands.items() if name not in shared)
-        rows = max(1, -(-entries // MULTIPLE)) * MULTIPLE
-        filled = {k: x if k in shared else _filled(x, rows) for k, x in arrays.items()}
-        return session.run(filled)[:entries]
+        product = self._on.runs if any(name in shared for name in operands) else 0
+        step = product or max(1, -(-entries // self.multiple)) * self.multiple
+        parts = [
+            session.run(
+                {
+                    name: x if name in shared else _filled(x[start : start + step], step)
+                    for name, x in arrays.items()
+                }
+            )
+            for start in range(0, max(1, entries), step)
+        ]
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts))[:entries]
 
 
 def _signature(arrays: Mapping[str, Array], shared: frozenset[str]) -> Signature:
@@ -87,11 +134,36 @@ def _filled(x: Array, rows: int) -> Array:
     return np.concatenate([x, np.broadcast_to(more, (missing, *x.shape[1:]))])
 
 
+class Session:
+    """A graph ready to run on a device."""
+
+    def __init__(self, model: bytes, on: Device, device: str) -> None:
+        self._session = ort.InferenceSession(model, _options(), [on.provider])
+        self._names = [given.name for given in self._session.get_inputs()]
+        self._device = device
+
+    def run(self, arrays: Mapping[str, Array]) -> Array:
+        """The loss values of a block."""
+        if self._device == "cpu":
+            return self._session.run([VALUES], {name: arrays[name] for name in self._names})[0]
+        return self._bound({name: arrays[name] for name in self._names})
+
+    def _bound(self, arrays: Mapping[str, Array]) -> Array:
+        """The same by way of the device's own memory, which is copied to and from once."""
+        binding = self._session.io_binding()
+        for name, x in arrays.items():
+            copied = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x), self._device, 0)
+            binding.bind_ortvalue_input(name, copied)
+        binding.bind_output(VALUES, self._device, 0)
+        self._session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()[0]
+
+
 class Sessions:
     """Sessions by program and the shapes of its arrays, the least lately used dropped first."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, on: Device, device: str, most: int = MOST_SESSIONS) -> None:
+        self._on, self._device, self._most = on, device, most
         self._lock = threading.Lock()
         self._made: OrderedDict[Hashable, _Entry] = OrderedDict()
 
@@ -105,7 +177,8 @@ class Sessions:
                 self._made.popitem(last=False)
         with entry.lock:
             if entry.session is None:
-                entry.session = Session(trace(program, operands, extras).SerializeToString())
+                model = trace(program, operands, extras, self._on.row_sum)
+                entry.session = Session(model.SerializeToString(), self._on, self._device)
             return entry.session
 
 
@@ -115,13 +188,39 @@ class _Entry:
     session: Session | None = None
 
 
+@cache
 def _options() -> ort.SessionOptions:
+    """How every session runs."""
+    # One arena for all of them, that grows by what is asked for and no more.
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, SAME_AS_REQUESTED, -1, -1))
     options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # One thread: work cut among threads is cut at other places for other sizes, and the bits with
     # it. Requests and workers are what runs side by side.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # The next level fuses a scale into a product that it then computes in float32.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.enable_cpu_mem_arena = False
+    # Warnings tell of shapes that a graph leaves free.
     options.log_severity_level = 3
     return options
+
+
+def _require_cuda() -> None:
+    """Make sure that a graph would run on a GPU: the runtime falls back without a word.
+
+    Raises:
+        BackendUnsupported: It would not.
+    """
+    field_name = "options.device"
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise BackendUnsupported(
+            "this installation has no CUDA: pip install 'lossmeter[gpu]'", field=field_name
+        )
+    ort.preload_dlls()
+    try:
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1), "cuda", 0)
+    except Exception:
+        raise BackendUnsupported("no CUDA GPU can be used here", field=field_name) from None

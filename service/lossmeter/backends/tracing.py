@@ -25,8 +25,42 @@ VALUES = "values"
 FLOATS = (ndx.float32, ndx.float64)
 
 
+# The sum over the last axis, of a size that is known; the others as they are.
+RowSum: TypeAlias = Callable[[Array], Array]
+
+
+def by_product(x: Array) -> Array:
+    """Rows summed as a product with ones, for the CPU.
+
+    ONNX Runtime's ReduceSum peels a row up to the next aligned address, so that its bits change
+    with the row's place in the block; those of a matrix product do not.
+    """
+    ones = ndx.asarray(np.ones((x.shape[-1], 1)), dtype=x.dtype)
+    total = op.matmul(x.unwrap_spox(), ones.unwrap_spox())
+    return _array(op.squeeze(total, op.const([-1])))
+
+
+def by_halves(x: Array) -> Array:
+    """Rows summed by adding their halves until one number is left, for GPUs.
+
+    A GPU's reductions and products are other algorithms for other numbers of rows; additions of
+    elements have the same bits anywhere.
+    """
+    size = 1 << (x.shape[-1] - 1).bit_length()
+    if missing := size - x.shape[-1]:
+        ends = op.const([0] * (2 * x.ndim - 1) + [missing])
+        x = _array(op.pad(x.unwrap_spox(), ends))
+    while size > 1:
+        size //= 2
+        x = x[..., :size] + x[..., size:]
+    return ndx.squeeze(x, axis=-1)
+
+
 class _Onnx:
     """The primitives of a kernel, traced."""
+
+    def __init__(self, row_sum: RowSum) -> None:
+        self._row_sum = row_sum
 
     def __getattr__(self, name: str) -> Any:
         if name not in PRIMITIVES:
@@ -34,21 +68,18 @@ class _Onnx:
         return getattr(ndx, name)
 
     def sum(self, x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
-        """Sums over axes that are not the first are products with ones.
-
-        ONNX Runtime's ReduceSum peels a row up to the next aligned address, so that its bits
-        change with the row's place in the block; those of a matrix product do not.
-        """
+        """Sums over axes that are not the first have the same bits wherever their row lies."""
         axes = _from_first(axis, x.ndim)
         sizes = [x.shape[a] for a in axes]
         if x.dtype not in FLOATS or 0 in axes or None in sizes:
             return ndx.sum(x, axis=axis, keepdims=keepdims)
         order = [*(a for a in range(x.ndim) if a not in axes), *axes]
         last = x if order == [*range(x.ndim)] else ndx.permute_dims(x, tuple(order))
-        flat = op.reshape(last.unwrap_spox(), op.const([0] * (x.ndim - len(axes)) + [prod(sizes)]))
-        ones = ndx.asarray(np.ones((prod(sizes), 1)), dtype=x.dtype)
-        total = op.squeeze(op.matmul(flat, ones.unwrap_spox()), op.const([-1]))
-        return _array(op.unsqueeze(total, op.const(list(axes))) if keepdims else total)
+        shape = op.const([0] * (x.ndim - len(axes)) + [prod(sizes)])
+        total = self._row_sum(_array(op.reshape(last.unwrap_spox(), shape)))
+        if not keepdims:
+            return total
+        return _array(op.unsqueeze(total.unwrap_spox(), op.const(list(axes))))
 
     def matmul(self, a: Array, b: Array, /) -> Array:
         """A row for each sample times one matrix is one product: several differ by their places."""
@@ -83,9 +114,6 @@ class _Onnx:
         return ndx.where(u == 1.0, x, ndx.where(far, grown, grown * (x / ndx.log(u))))
 
 
-ONNX = cast(Namespace, _Onnx())
-
-
 def _array(var: spox.Var) -> Array:
     return ndx.asarray(var)
 
@@ -100,13 +128,16 @@ def _reduced(reduce: Callable[..., spox.Var], x: Array, axis: Axes, keepdims: bo
     return _array(reduce(x.unwrap_spox(), axes, keepdims=keepdims))
 
 
-def trace(program: Program, operands: Signature, extras: Signature) -> onnx.ModelProto:
+def trace(
+    program: Program, operands: Signature, extras: Signature, row_sum: RowSum
+) -> onnx.ModelProto:
     """The graph of a program: its arrays in, named as they are, and ``values`` out.
 
     Args:
         program: The program.
         operands: Dtype and shape of each input of the loss, a name where a size is free.
         extras: The same of the parameters that are arrays.
+        row_sum: How rows are summed.
     """
     arguments = {
         name: ndx.argument(shape=shape, dtype=ndx.from_numpy_dtype(dtype))
@@ -116,7 +147,7 @@ def trace(program: Program, operands: Signature, extras: Signature) -> onnx.Mode
         # That atan is computed in float32 is what the Newton step of stable.angle is for.
         warnings.simplefilter("ignore")
         values = program(
-            ONNX,
+            cast(Namespace, _Onnx(row_sum)),
             {name: arguments[name] for name in operands},
             {name: arguments[name] for name in extras},
         )

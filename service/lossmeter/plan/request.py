@@ -31,8 +31,14 @@ class Body(BaseModel):
 class Options(Body):
     """How a request is to be run."""
 
-    backend: str | None = Field(None, description="What computes: numpy.", examples=["numpy"])
-    device: str | None = Field(None, description="Where: cpu.", examples=["cpu"])
+    backend: str | None = Field(
+        None, description="What computes: numpy or onnx.", examples=["onnx"]
+    )
+    device: str | None = Field(
+        None,
+        description="Where: cpu, cuda, or auto for a GPU where there is one.",
+        examples=["auto"],
+    )
     nonfinite: Literal["propagate", "omit", "error"] = Field(
         "propagate", description="What becomes of kept entries that are NaN or infinite."
     )

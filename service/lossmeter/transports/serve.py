@@ -13,14 +13,13 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
-from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
 from lossmeter.transports.rest.app import create_app
 
 APP = "lossmeter.transports.serve:create"
-BACKENDS = {("numpy", "cpu"): NumpyBackend, ("numpy", "auto"): NumpyBackend}
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
 ORPHAN_SECONDS = 1.0
@@ -32,7 +31,7 @@ PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
 def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
-    engine = Engine(BACKENDS[settings.backend, settings.device]())
+    engine = Engine(Backends(settings.backend, settings.device))
     return _WithLifespan(create_app(engine, settings), GrpcServer(engine, settings), settings)
 
 
@@ -121,7 +120,9 @@ def serve(settings: Settings) -> None:
 
     Raises:
         OSError: A port is taken.
+        BackendUnsupported: The backend or its device is not here.
     """
+    Backends(settings.backend, settings.device).of(None, None)
     http_port = free_port(settings.host, settings.http_port)
     grpc_port = free_port(settings.host, settings.grpc_port)
     ready = settings.model_copy(update={"http_port": http_port, "grpc_port": grpc_port})
