@@ -35,7 +35,8 @@ def evaluate(
     }
     lists = {name: backend.array(x) for name, x in _lists(loss, params).items()}
     with np.errstate(all="ignore"):
-        return np.asarray(loss.kernel(backend.xp, **arrays, **{**params, **lists}))
+        values: NDArray[np.floating] = backend.values(loss, arrays, params, lists)
+    return values
 
 
 def _lists(loss: Loss, params: Params) -> dict[str, object]:

@@ -146,9 +146,9 @@ class Session:
         """The loss values of a block."""
         if self._device == "cpu":
             return self._session.run([VALUES], {name: arrays[name] for name in self._names})[0]
-        return self._bound({name: arrays[name] for name in self._names})
+        return self.bound({name: arrays[name] for name in self._names})
 
-    def _bound(self, arrays: Mapping[str, Array]) -> Array:
+    def bound(self, arrays: Mapping[str, Array]) -> Array:
         """The same by way of the device's own memory, which is copied to and from once."""
         binding = self._session.io_binding()
         for name, x in arrays.items():

@@ -1,7 +1,7 @@
 """What holds of every declared loss: its examples, its primitives, its rows apart."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -20,9 +20,10 @@ from tests.oracle.cases import (
     words,
 )
 from tests.oracle.measure import evaluate, value_dtype
-from tests.oracle.namespaces import BACKENDS, Backend, Fence
+from tests.oracle.namespaces import LIBRARIES, Backend, Fence, Graph, Library
 
 COUNTS = (1, 3, 7, 64, 997)
+PLACES = (0, 1, 2, 3, 5, 16, 31, 333, 991, 996)
 # Past 128 entries NumPy adds up a row in pieces.
 WIDTH = 130
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
@@ -41,7 +42,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("backend", BACKENDS.values(), ids=(f"on {name}" for name in BACKENDS))
+@pytest.mark.parametrize("backend", LIBRARIES.values(), ids=(f"on {name}" for name in LIBRARIES))
 @pytest.mark.parametrize(("loss", "example"), EXAMPLES)
 def test_an_example_holds(loss: Loss, example: Example, backend: Backend) -> None:
     actual = evaluate(loss, example.inputs, example.params, backend)
@@ -61,15 +62,30 @@ def test_a_kernel_on_trial_has_nothing_but_the_primitives(name: str) -> None:
 def test_a_row_has_the_same_bits_whatever_rows_are_beside_it(
     loss: Loss, params: Params, dtype: DType
 ) -> None:
-    backend = Backend(np, dtype)
+    backend = Library(np, dtype)
     columns = _columns(loss, params, dtype, COUNTS[-1])
     alone = [_bits(loss, params, backend, columns, slice(i, i + 1)) for i in range(COUNTS[-1])]
     together = {n: _bits(loss, params, backend, columns, slice(n)) for n in COUNTS}
     assert together == {n: b"".join(alone[:n]) for n in COUNTS}
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["in float64", "in float32"])
+@pytest.mark.parametrize(("loss", "params"), ROWS)
+def test_a_row_has_the_same_bits_in_a_graph_wherever_it_lies(
+    loss: Loss, params: Params, dtype: DType
+) -> None:
+    backend, n = Graph(dtype), COUNTS[-1]
+    columns = _columns(loss, params, dtype, n)
+    whole = np.frombuffer(_bits(loss, params, backend, columns, slice(n)), np.uint8).reshape(n, -1)
+    for start in PLACES:
+        rows = slice(start, start + COUNTS[2])
+        assert _bits(loss, params, backend, columns, rows) == whole[rows].tobytes()
+    shuffled = np.random.default_rng(n).permutation(n)[: COUNTS[-2]]
+    assert _bits(loss, params, backend, columns, shuffled) == whole[shuffled].tobytes()
+
+
 def _bits(
-    loss: Loss, params: Params, backend: Backend, columns: dict[str, Array], rows: slice
+    loss: Loss, params: Params, backend: Backend, columns: dict[str, Array], rows: Any
 ) -> bytes:
     shared = {spec.name for spec in loss.inputs if not spec.kind.lead}
     inputs = {name: x if name in shared else x[rows] for name, x in columns.items()}
