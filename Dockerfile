@@ -1,24 +1,17 @@
 FROM python:3.11-slim AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-# Dependencies before source: a change of source alone does not install them again.
-COPY requirements.lock requirements-build.lock ./
+COPY requirements-build.lock ./
 RUN python -m venv --without-pip /opt/lossmeter \
-    && pip --python /opt/lossmeter/bin/python install --require-hashes -r requirements.lock \
     && pip install --require-hashes -r requirements-build.lock
-COPY pyproject.toml LICENSE ./
-COPY service service
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
-    && pip --python /opt/lossmeter/bin/python install --no-deps dist/*.whl
 
-FROM python:3.11-slim AS cpu
+FROM python:3.11-slim AS base
 LABEL org.opencontainers.image.title="lossmeter" \
       org.opencontainers.image.description="Loss evaluation over REST and gRPC" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/lossmeter/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin lossmeter
-COPY --from=builder /opt/lossmeter /opt/lossmeter
 # By number, so that an orchestrator can see that it is not root.
 USER 10001
 EXPOSE 8080 8081
@@ -29,4 +22,30 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["pyt
      c = HTTPConnection('127.0.0.1', int(os.environ.get('LOSSMETER_HTTP_PORT', 8080)), timeout=2); \
      c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["lossmeter"]
+
+# Dependencies before source: a change of source alone does not install them again.
+FROM builder AS gpu-builder
+COPY requirements-gpu.lock ./
+RUN pip --python /opt/lossmeter/bin/python install --require-hashes -r requirements-gpu.lock
+COPY pyproject.toml LICENSE ./
+COPY service service
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/lossmeter/bin/python install --no-deps dist/*.whl
+
+FROM base AS gpu
+# What the NVIDIA container runtime lets in.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=gpu-builder /opt/lossmeter /opt/lossmeter
+CMD ["serve", "--host", "0.0.0.0", "--backend", "onnx", "--device", "cuda"]
+
+FROM builder AS cpu-builder
+COPY requirements.lock ./
+RUN pip --python /opt/lossmeter/bin/python install --require-hashes -r requirements.lock
+COPY pyproject.toml LICENSE ./
+COPY service service
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/lossmeter/bin/python install --no-deps dist/*.whl
+
+FROM base AS cpu
+COPY --from=cpu-builder /opt/lossmeter /opt/lossmeter
 CMD ["serve", "--host", "0.0.0.0"]

@@ -46,6 +46,7 @@ docs: setup ## Write docs/losses and docs/disagreements.md from the declarations
 
 lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions).
 	$(LOCK) pyproject.toml --extra cpu --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra gpu --constraint requirements.lock --output-file requirements-gpu.lock
 	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 
