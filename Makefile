@@ -35,8 +35,9 @@ check: setup ## Check format, lint, types, protos, and that generated files are 
 test: setup ## Run all tests (ARGS="-k huber" for some).
 	$(BIN)/pytest -n 2 $(ARGS)
 
-bench: setup ## Measure blocks of losses on this machine.
+bench: setup ## Measure blocks of losses, then the backends beside each other (ARGS=1e6 for less).
 	$(BIN)/python -m benchmarks.blocks $(ARGS)
+	$(BIN)/python -m benchmarks.backends $(ARGS)
 
 generate: setup ## Generate code from proto/.
 	$(BIN)/python tools/generate.py
