@@ -33,6 +33,7 @@ SIZES = (1, 7, 997, ROWS)
 ONES = 20
 HALVES = (slice(0, 2), slice(2, 4))
 AS_STATE: Mapping[str, Any] = {"options": {"state": True}}
+ON_ONNX: Mapping[str, Any] = {"backend": "onnx"}
 HELD: Mapping[str, Any] = {"state": ["min", "max", "median"]}
 # Batches of one row take long to make, so in one dtype.
 SPLITS = [
@@ -135,6 +136,37 @@ def test_shuffled_rows(service: Service, loss: str, dtype: str, ask: Ask) -> Non
     asked = {name: request_of(loss, given, x) for name, x in (REDUCTIONS | GROUPED).items()}
     found = {name: ask(service, request).bits for name, request in asked.items()}
     assert found == expected(loss, dtype, found)
+
+
+@EVERY_LOSS
+@EVERY_DTYPE
+@every("ask", {**UNARY, "in a stream": over_stream(97)})
+def test_shuffled_rows_on_a_graph(service: Service, loss: str, dtype: str, ask: Ask) -> None:
+    given = columns(loss, dtype, ROWS)
+    asked = {name: request_of(loss, given, x, **ON_ONNX) for name, x in REDUCTIONS.items()}
+    whole = {name: in_process(None, request).bits for name, request in asked.items()}
+    mixed_up = shuffled(given, seed=1)
+    found = {
+        name: ask(service, request_of(loss, mixed_up, x, **ON_ONNX)).bits
+        for name, x in REDUCTIONS.items()
+    }
+    assert found == whole
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("rows", [7, 97])
+def test_batches_merged_on_a_graph(loss: str, rows: int) -> None:
+    given = columns(loss, "float64", ROWS)
+    states = [
+        in_process(None, request_of(loss, batch, "sum", state=True, **ON_ONNX)).state
+        for batch in batches(given, rows)
+    ]
+    found = {
+        name: merged_in_process(None, mixed(states), {"reduction": x}).bits
+        for name, x in SUMS.items()
+    }
+    asked = {name: request_of(loss, given, x, **ON_ONNX) for name, x in SUMS.items()}
+    assert found == {name: in_process(None, request).bits for name, request in asked.items()}
 
 
 @EVERY_LOSS
