@@ -24,6 +24,8 @@ import onnxruntime as ort
 
 MOST_SESSIONS = 256
 FREE = "n"
+# The axis of a loop: a graph is the same for any number of steps.
+STEPS = "T"
 SAME_AS_REQUESTED = 1
 
 
@@ -97,9 +99,7 @@ class OnnxBackend:
         shared: frozenset[str],
     ) -> Array:
         """Loss values of one block of C-contiguous arrays."""
-        session = self._sessions.of(
-            program, _signature(operands, shared), _signature(extras, shared)
-        )
+        session = self._sessions.of(program, *_signatures(program, operands, extras, shared))
         arrays = {**operands, **extras}
         if program.loss.output == "batch":
             return session.run(arrays)
@@ -118,11 +118,29 @@ class OnnxBackend:
         return (parts[0] if len(parts) == 1 else np.concatenate(parts))[:entries]
 
 
-def _signature(arrays: Mapping[str, Array], shared: frozenset[str]) -> Signature:
-    return {
-        name: (x.dtype, x.shape if name in shared else (FREE, *x.shape[1:]))
-        for name, x in arrays.items()
+def _signatures(
+    program: Program,
+    operands: Mapping[str, Array],
+    extras: Mapping[str, Array],
+    shared: frozenset[str],
+) -> tuple[Signature, Signature]:
+    """What is the same of all blocks: dtypes, and sizes but for the entries and the steps."""
+    cores = {spec.name: spec.kind.core for spec in program.loss.inputs}
+    of_operands = {
+        name: (x.dtype, x.shape if name in shared else (FREE, *_sizes(cores[name], x.shape[1:])))
+        for name, x in operands.items()
     }
+    of_extras = {
+        name: (x.dtype, x.shape if name in shared else (FREE, *x.shape[1:]))
+        for name, x in extras.items()
+    }
+    return of_operands, of_extras
+
+
+def _sizes(core: tuple[str, ...], sizes: tuple[int, ...]) -> tuple[int | str, ...]:
+    if STEPS not in core:
+        return sizes
+    return tuple(STEPS if axis == STEPS else size for axis, size in zip(core, sizes, strict=True))
 
 
 def _filled(x: Array, rows: int) -> Array:

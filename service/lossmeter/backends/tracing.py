@@ -100,6 +100,26 @@ class _Onnx:
         found = _reduced(op.reduce_max, ndx.astype(x, ndx.int32), axis, keepdims)
         return ndx.astype(found, ndx.bool)
 
+    def fold(
+        self,
+        step: Callable[[Array, Array, tuple[Array, ...]], tuple[Array, ...]],
+        state: tuple[Array, ...],
+        x: Array,
+    ) -> tuple[Array, ...]:
+        """A loop whose body is traced once, however many entries there are."""
+
+        def body(at: spox.Var, going: spox.Var, *before: spox.Var) -> list[spox.Var]:
+            number = op.reshape(at, op.const(np.empty(0, np.int64)))
+            entry = _array(op.gather(x.unwrap_spox(), number, axis=1))
+            after = step(_array(number), entry, tuple(map(_array, before)))
+            return [going, *(part.unwrap_spox() for part in after)]
+
+        times, going = x.dynamic_shape[1:2].unwrap_spox(), op.const([True])
+        first = [part.unwrap_spox() for part in state]
+        last = zip(op.loop(times, going, first, body=body), state, strict=True)
+        # A loop forgets the shapes, the numbers of their axes too.
+        return tuple(_array(op.reshape(v, op.const([0] * s.ndim))) for v, s in last)
+
     def sort(self, x: Array, /, *, axis: int = -1, descending: bool = False) -> Array:
         """A row with NaN has no order here: all of it is NaN, as what NumPy makes of it is."""
         hidden = ndx.any(ndx.isnan(x), axis=axis, keepdims=True)

@@ -5,8 +5,10 @@ infinite at 1000, and a naive ``log(1 + exp(x))`` is everywhere.
 """
 
 import math
+from collections.abc import Callable
+from typing import cast
 
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.core.arrays import Array, Namespace, Traced
 from lossmeter.errors import BackendUnsupported
 
 
@@ -107,6 +109,28 @@ def fixed_size(x: Array, axis: int) -> int:
     if known is None:
         raise BackendUnsupported("the graph of this loss is another for each size of its axes")
     return int(known)
+
+
+def fold(
+    xp: Namespace,
+    step: Callable[[Array, Array, tuple[Array, ...]], tuple[Array, ...]],
+    state: tuple[Array, ...],
+    x: Array,
+) -> tuple[Array, ...]:
+    """A state after each entry of axis 1 was taken into it.
+
+    Args:
+        xp: The namespace.
+        step: From the number of the entry, the entry and the state to the next state.
+        state: The first state.
+        x: What is taken; traced, it may leave the size of axis 1 free.
+    """
+    steps = x.shape[1]
+    if steps is None:
+        return cast(Traced, xp).fold(step, state, x)
+    for at in range(steps):
+        state = step(at, x[:, at, ...], state)
+    return state
 
 
 def places(xp: Namespace, x: Array) -> Array:

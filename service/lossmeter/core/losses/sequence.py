@@ -13,7 +13,7 @@ from lossmeter.core.domains import (
     LogProbabilitySequence,
     StepCount,
 )
-from lossmeter.core.stable import fixed_size, log_add_exp, log_sum_exp, places
+from lossmeter.core.stable import fold, log_add_exp, log_sum_exp, places
 
 EVEN = [[-math.log(3.0)] * 3] * 3
 
@@ -96,8 +96,9 @@ def ctc(
     # A label that repeats the one before it has a blank between, or the two are merged.
     free = xp.zeros_like(ends.label)
     to_label, to_blank = xp.where(repeats, never, free), xp.where(repeats, free, never)
-    for step in range(fixed_size(predictions, 1)):
-        scores = predictions[:, step, :]
+
+    def after(step: Array, scores: Array, before: tuple[Array, ...]) -> tuple[Array, ...]:
+        ends = Ends(*before)
         of_blank, of_labels = scores[:, blank][:, None], xp.take_along_axis(scores, targets, axis=1)
         passed = _ended(xp, ends.blank, ends.label + to_label)
         read = Ends(
@@ -105,7 +106,9 @@ def ctc(
             of_labels + log_add_exp(xp, passed[:, :-1], ends.label),
         )
         running = (input_lengths > step)[:, None]
-        ends = Ends(*(xp.where(running, *pair) for pair in zip(read, ends, strict=True)))
+        return tuple(xp.where(running, *pair) for pair in zip(read, ends, strict=True))
+
+    ends = Ends(*fold(xp, after, ends, predictions))
     value = -_at_end(xp, ends, target_lengths, log_elsewhere)
     return xp.where(value == math.inf, 0.0, value) if zero_infinity else value
 
