@@ -100,6 +100,8 @@ class Loss:
         notes: What the docstring says besides.
         kernel: The function itself.
         backend: The backend that alone can run it; empty if any can.
+        stated: What its states call it, where its name may come to mean another loss.
+        wide: The axes of what a kernel makes of an entry, where those are more than any input has.
     """
 
     name: str
@@ -117,6 +119,13 @@ class Loss:
     notes: str
     kernel: Kernel
     backend: str = ""
+    stated: str = ""
+    wide: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def called(self) -> str:
+        """What messages call it: they repeat no expression of a caller."""
+        return self.name if self.name.isidentifier() else "the expression"
 
     @property
     def collapses(self) -> bool:

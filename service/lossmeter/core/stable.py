@@ -147,3 +147,16 @@ def is_class(xp: Namespace, x: Array, index: Array) -> Array:
 def powered(xp: Namespace, x: Array, power: float) -> Array:
     """x to a power, without the general one for the square that is mostly asked for."""
     return xp.square(x) if power == 2.0 else xp.pow(x, power)
+
+
+def sign(xp: Namespace, x: Array) -> Array:
+    """−1 of a number below 0, 1 of one above; 0 and NaN as they are."""
+    one = xp.ones_like(x)
+    return xp.where(x > 0.0, one, xp.where(x < 0.0, -one, x))
+
+
+def tanh(xp: Namespace, x: Array) -> Array:
+    """Hyperbolic tangent, accurate where it is near 0."""
+    # Never e to a positive power, which overflows and which ndonnx gets wrong in float32.
+    less = xp.expm1(-2.0 * xp.abs(x))
+    return xp.where(x < 0.0, less, -less) / (2.0 + less)

@@ -1,0 +1,1 @@
+"""A loss of one's own, as an expression over its inputs."""
