@@ -38,12 +38,14 @@ def evaluate(
     """Evaluate a loss on arrays, with the bits that the service gives.
 
     Args:
-        loss: Canonical name (``"huber"``) or framework symbol (``"torch.nn.HuberLoss"``); or a
-            whole request as REST takes it, which excludes the rest.
+        loss: Canonical name (``"huber"``), framework symbol (``"torch.nn.HuberLoss"``) or a
+            mapping with an ``expression``; or a whole request as REST takes it, which excludes the
+            rest.
         inputs: Arrays by name: ``predictions``, ``targets``, ``sample_weight``, ``mask`` and
             whatever else the loss takes. Lists of numbers are float64.
         losses: Several losses over the same arrays, in place of ``loss``.
-        params: Parameters, in the names of the loss or of the symbol's framework.
+        params: Parameters, in the names of the loss, of the symbol's framework or of the
+            expression.
         reduction: A name, or a mapping with its settings; the symbol's default if None.
         options: ``backend``, ``device``, ``nonfinite``, ``state``, ``batch_id``, as in a request.
         arrays: More inputs, by keyword.
@@ -90,10 +92,10 @@ def _request(  # noqa: PLR0917 what a request is made of
     options: Mapping[str, Any] | None,
     arrays: Mapping[str, Any],
 ) -> tuple[EvaluateSpec, Tensors]:
-    if isinstance(loss, Mapping):
+    if isinstance(loss, Mapping) and loss.keys() != {"expression"}:
         return read_fields(loss)
     body = {
-        "loss": loss,
+        "loss": dict(loss) if isinstance(loss, Mapping) else loss,
         "losses": None if losses is None else {k: dict(v) for k, v in losses.items()},
         "params": _string_keys(params or {}),
         "reduction": dict(reduction) if isinstance(reduction, Mapping) else reduction,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import orjson
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -21,9 +22,10 @@ from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
 from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
-from lossmeter.plan.names import symbol_named
+from lossmeter.plan.names import symbol_of
+from lossmeter.plan.own import take_expressions
 from lossmeter.plan.plan import default_reduction, prepare
-from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.request import EvaluateSpec, Expression, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.printing import (
     Format,
@@ -53,7 +55,11 @@ ReductionOption = Annotated[
 StateOption = Annotated[Path | None, typer.Option(help="Write the mergeable state to this file.")]
 
 
-LossOption = Annotated[str, typer.Option(help="Canonical name or framework symbol.")]
+LossOption = Annotated[str | None, typer.Option(help="Canonical name or framework symbol.")]
+ExpressionOption = Annotated[
+    str | None,
+    typer.Option(help="In place of a loss: mean(square(predictions - targets), axis=-1), say."),
+]
 PredictionsOption = Annotated[
     str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
 ]
@@ -71,6 +77,13 @@ def _setting(name: str) -> Any:
     return Settings.model_fields[name].description
 
 
+@app.callback()
+def begin() -> None:
+    """Take the losses that the settings declare, whatever is to be done."""
+    with _mistakes_told():
+        take_expressions(_settings({}).expressions)
+
+
 @app.command()
 def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     host: Annotated[str | None, typer.Option(help=_setting("host"))] = None,
@@ -83,6 +96,7 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     device: Annotated[
         Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
     ] = None,
+    expressions: Annotated[str | None, typer.Option(help=_setting("expressions"))] = None,
 ) -> None:
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
@@ -96,12 +110,16 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
         "device": device,
     }
     with _mistakes_told():
+        if expressions is not None:
+            flags["expressions"] = _json(expressions, "expressions")
         run(_settings({name: value for name, value in flags.items() if value is not None}))
 
 
 def _settings(flags: dict[str, Any]) -> Settings:
     try:
         return Settings(**flags)
+    except SettingsError:
+        raise MalformedRequest("LOSSMETER_EXPRESSIONS is not JSON", field="expressions") from None
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)[0]
         name = str(found["loc"][0])
@@ -111,7 +129,8 @@ def _settings(flags: dict[str, Any]) -> Settings:
 @app.command()
 def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     files: Annotated[list[Path], typer.Argument(help="Parquet, Arrow, CSV or npz.")],
-    loss: LossOption,
+    loss: LossOption = None,
+    expression: ExpressionOption = None,
     predictions: PredictionsOption = "predictions",
     targets: TargetsOption = "targets",
     sample_weight: WeightOption = None,
@@ -126,9 +145,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
 ) -> None:
     """Evaluate files of predictions in blocks, with the bits that the service gives."""
     with _mistakes_told():
-        spec = _spec(loss, params, reduction, by, state is not None, batch_id)
+        asked = _loss(loss, expression)
+        spec = _spec(asked, params, reduction, by, state is not None, batch_id)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        columns = _columns(named, loss, files[0])
+        columns = _columns(named, spec, files[0])
         tables = [Table(file, columns) for file in files]
         answer = _evaluated(spec, tables)
         _write_state(answer, state)
@@ -138,7 +158,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
 @app.command()
 def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     file: Annotated[Path, typer.Argument(help="Parquet, Arrow, CSV or npz.")],
-    loss: LossOption,
+    loss: LossOption = None,
+    expression: ExpressionOption = None,
     predictions: PredictionsOption = "predictions",
     targets: TargetsOption = "targets",
     sample_weight: WeightOption = None,
@@ -151,9 +172,9 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
 ) -> None:
     """Say step by step how a loss comes about, and what every other framework says."""
     with _mistakes_told():
-        spec = _spec(loss, params, reduction, by, False, None)
+        spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        table = Table(file, _columns(named, loss, file))
+        table = Table(file, _columns(named, spec, file))
         explanation = engine().explain(spec, together(_with_progress([table])))
         assert isinstance(explanation, Explanation)
         if format_of(output) is Format.JSON:
@@ -228,8 +249,21 @@ def _tell(mistake: str) -> None:
     err.print(Text.assemble(("error: ", "red"), mistake), soft_wrap=True)
 
 
+def _loss(name: str | None, expression: str | None) -> str | Expression:
+    if name is not None and expression is None:
+        return name
+    if expression is None or name is not None:
+        raise MalformedRequest("give either --loss or --expression", field="loss")
+    return Expression(expression=expression)
+
+
 def _spec(  # noqa: PLR0917 as many as the command has
-    loss: str, params: str, reduction: str | None, by: str | None, state: bool, batch_id: str | None
+    loss: str | Expression,
+    params: str,
+    reduction: str | None,
+    by: str | None,
+    state: bool,
+    batch_id: str | None,
 ) -> EvaluateSpec:
     asked, given = _reduction(reduction), _json(params, "params")
     if by is not None:
@@ -282,12 +316,13 @@ def _named(  # noqa: PLR0917 as many as the commands have
     return {name: columns for name, columns in named.items() if columns}
 
 
-def _columns(named: dict[str, str], loss: str, file: Path) -> Columns:
+def _columns(named: dict[str, str], spec: EvaluateSpec, file: Path) -> Columns:
     """Which columns are which inputs; those the loss takes besides go by their own names."""
-    inputs = [spec.name for v in symbol_named(loss).variants for spec in v.loss.inputs]
+    variants = symbol_of(spec.loss or "", spec.params).variants
+    inputs = [spec.name for variant in variants for spec in variant.loss.inputs]
     present = column_names(file)
     # A framework may do without targets.
-    lacked = {name for v in symbol_named(loss).variants for name in v.lacks} - {*present}
+    lacked = {name for variant in variants for name in variant.lacks} - {*present}
     named = {name: column for name, column in named.items() if {name, column} - lacked}
     wanted = {**{name: name for name in inputs if name in present}, **named}
     taken = (*inputs, "sample_weight", "mask")

@@ -1,6 +1,6 @@
 """Settings of the service, from flags or LOSSMETER_* variables."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     )
     grpc_threads: int = Field(32, ge=1, description="gRPC calls at a time; a stream holds one.")
     grace_seconds: float = Field(30.0, ge=0, description="Time to finish calls when stopping.")
+    expressions: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Losses of your own by name, as JSON: {"NAME": {"expression": ..., '
+        '"params": defaults, "summary": ...}}.',
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log."
     )

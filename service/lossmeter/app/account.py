@@ -11,6 +11,7 @@ from lossmeter.app.backend import Backend
 from lossmeter.app.entries import Entries, recodings
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.core.arrays import NUMPY, Array
+from lossmeter.core.declare import Guard
 from lossmeter.core.parts import Linear, Part
 from lossmeter.core.program import Program
 from lossmeter.core.reductions import Reduction
@@ -302,9 +303,10 @@ def _manners(
         if (guard, setting) not in recodings(batch) and entries.differs(guards=others):
             kind = CLIP if guard == "clip_machine_epsilon" else guard
             yield kind, _guarded(batch, guard, setting)
-    defaults = {param.name: param.default for param in program.loss.params}
-    for name, phrase in words.fixed(dict(program.params)).items():
-        if entries.differs_with(name, defaults[name]):
+    guards = {param.name: param.default for param in program.loss.params if param.marked(Guard)}
+    given = {name: value for name, value in program.params if name in guards}
+    for name, phrase in words.fixed(given).items():
+        if entries.differs_with(name, guards[name]):
             yield name, phrase
     yield from _marks(batch, entries)
     yield from _read(batch, laid_out)

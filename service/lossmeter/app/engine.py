@@ -197,7 +197,7 @@ class Session:
         for name in self._renames:
             if name not in names:
                 raise UnknownInput(
-                    f"{self._plan.symbol.name} takes {', '.join((*self.inputs, *SHARED))}",
+                    f"{self._plan.symbol.called} takes {', '.join((*self.inputs, *SHARED))}",
                     field=f"{self._field}inputs.{name}",
                 )
         return {**names, **self._renames}

@@ -143,9 +143,10 @@ class Evaluation:
 
     def _specification(self, batch: Batch) -> Specification:
         reduction = self._plan.reduction
-        params = {"loss": batch.candidate.variant.loss.name, **batch.candidate.settings}
+        loss = batch.candidate.variant.loss
+        params = {"loss": loss.stated or loss.name, **batch.candidate.settings}
         return Specification(
-            loss=self._plan.symbol.name,
+            loss=loss.stated or self._plan.symbol.name,
             params=orjson.dumps(params, option=orjson.OPT_SORT_KEYS).decode(),
             dtype=batch.dtype.name,
             nonfinite=self._options.nonfinite,

@@ -226,6 +226,11 @@ class Symbol:
     default_reduction: str
     words: Mapping[str, Reduction] = field(default_factory=dict)
 
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return self.name if self.dialect.name else self.variants[0].loss.called
+
     def reduction_words(self) -> Mapping[str, Reduction]:
         """The reduction words of this symbol."""
         return {**self.dialect.words, **self.words}

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.declare import Loss
 from lossmeter.core.guards import RECODING
 from lossmeter.core.program import FACTOR, INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.dialects.symbols import Rule, align_leading
@@ -19,6 +20,8 @@ from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
 
 # Of samples, classes, or steps and labels that a loss compares.
 MOST_PAIRS = 2**26
+# Of what an expression makes of one entry by crossing its axes.
+MOST_CROSSED = 2**20
 # What the frameworks call their parameters of a number a class.
 CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
 
@@ -87,6 +90,7 @@ class Batch:
         per_value = max((prod(x.shape[len(self.shape) :]) for x in self.inputs.values()), default=1)
         # A linear map makes as many scores of a sample as it has rows.
         per_value = max([per_value, *(x.shape[0] for x in self.shared.values() if x.ndim)])
+        per_value = max([per_value, *crossed(self.candidate.variant.loss, self.sizes)])
         entries = numbers // max(1, per_value)
         return _runs(self.shape, max(multiple, entries - entries % multiple))
 
@@ -131,8 +135,10 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         guards = tuple(guard for guard in program.guards if guard[0] not in RECODING)
         program = replace(program, guards=guards)
     classes = layout.sizes.get("C", 2)
-    _check_blank(candidate, classes)
+    if "S" in layout.sizes:
+        _check_blank(candidate, classes)
     _check_pairs(candidate, layout)
+    _check_wide(candidate, layout)
     _check_columns(candidate, layout)
     along_rows = dialect.align is align_leading or not any(0 < len(s) < len(shape) for s in own)
     flat = bool(program.inner) and not layout.shape and not tensors.laid_out
@@ -184,6 +190,27 @@ def _check_pairs(candidate: Candidate, layout: Layout) -> None:
                 limit=MOST_PAIRS,
                 actual=many,
             )
+
+
+def crossed(loss: Loss, sizes: Mapping[str, int]) -> list[int]:
+    """How many values there are of one entry in the steps that cross its axes."""
+    return [prod(sizes[axis] for axis in axes) for axes in loss.wide]
+
+
+def _check_wide(candidate: Candidate, layout: Layout) -> None:
+    """Refuse an expression that makes too much of one entry.
+
+    Raises:
+        TooLarge: It does.
+    """
+    most = max(crossed(candidate.variant.loss, layout.sizes), default=0)
+    if most > MOST_CROSSED:
+        raise TooLarge(
+            "the expression crosses axes of an entry to too many values",
+            field="loss.expression",
+            limit=MOST_CROSSED,
+            actual=most,
+        )
 
 
 def _check_blank(candidate: Candidate, classes: int) -> None:

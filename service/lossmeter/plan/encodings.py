@@ -86,7 +86,7 @@ def names_of(candidate: Candidate, *, logarithms: bool) -> str:
 
 def _taking(candidate: Candidate, takes: str, other: Loss | None, given: str) -> str:
     """What this loss takes, and which other takes what is given."""
-    this, apart = candidate.symbol.name, not _by_default(candidate.variant)
+    this, apart = candidate.symbol.called, not _by_default(candidate.variant)
     called = "" if other is None else _called(candidate.symbol.name, other.name)
     if apart or called.startswith(f"{this} with "):
         this = _switched(candidate.symbol, candidate.variant)

@@ -232,7 +232,7 @@ def _mismatch(
     shape = list(arrays[spec.name].shape)
     if spec.name == first:
         return ShapeMismatch(
-            f"{first} has shape {shape}; {loss.name} takes {spec.kind.shape}",
+            f"{first} has shape {shape}; {loss.called} takes {spec.kind.shape}",
             field=f"inputs.{first}",
         )
     return ShapeMismatch(

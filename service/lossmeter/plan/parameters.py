@@ -110,7 +110,7 @@ def read_params(
         name = str(found["loc"][0])
         if found["type"] == "extra_forbidden":
             raise ParameterInvalid(
-                f"{symbol.name} has no such parameter; {_known(symbol, index, name)}",
+                f"{symbol.called} has no such parameter; {_known(symbol, index, name)}",
                 field=f"{field}.{name}",
             ) from None
         raise ParameterInvalid(found["msg"], field=f"{field}.{name}") from None

@@ -24,9 +24,9 @@ from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.core.reductions import RULES, Reduction
 from lossmeter.dialects.symbols import Inner, Own, Rule, Symbol, Variant
 from lossmeter.errors import ParameterInvalid, UnknownReduction
-from lossmeter.plan.names import nearest, symbol_named
+from lossmeter.plan.names import nearest, symbol_of
 from lossmeter.plan.parameters import default_of, param_of, read_params
-from lossmeter.plan.request import ReductionBody
+from lossmeter.plan.request import Expression, ReductionBody
 
 ClassWeight = list[float] | dict[str, float] | str | None
 # Parameters that surround the kernel; the plan applies them.
@@ -131,7 +131,7 @@ class Plan:
 
 
 def prepare(
-    loss: str,
+    loss: str | Expression,
     params: Mapping[str, Any],
     reduction: str | ReductionBody | None,
     field: str = "",
@@ -139,7 +139,7 @@ def prepare(
     """Make a specification ready; repeated ones come from a cache.
 
     Args:
-        loss: Canonical name or symbol.
+        loss: Canonical name or symbol, or an expression.
         params: Parameters in the symbol's own names.
         reduction: Word or settings; None for the symbol's default.
         field: Where the loss stands in the request, as a prefix of error fields.
@@ -158,7 +158,7 @@ def prepare(
             field=f"{field}params",
         ) from None
     prepared = _prepare if len(key) > _CACHED_CHARACTERS else _cached
-    return prepared(symbol_named(loss, f"{field}loss"), key, asked, field)
+    return prepared(symbol_of(loss, params, field), key, asked, field)
 
 
 def _plain(value: Any) -> Any:

@@ -73,11 +73,32 @@ class ReductionBody(Body):
     by: str | None = None
 
 
+class Expression(Body):
+    """A loss of the caller's own."""
+
+    expression: str = Field(
+        description="What one loss value is, over inputs and parameters by name; docs/guides/"
+        "expressions.md has the grammar.",
+        examples=["mean(square(predictions - targets), axis=-1)"],
+    )
+
+
+class NamedExpression(Expression):
+    """An expression that the service answers to by a name."""
+
+    params: dict[str, Finite | bool] = Field(
+        default_factory=dict, description="Its parameters with their defaults."
+    )
+    summary: str = Field("", description="What it measures, in a line.")
+
+
 class LossSpec(Body):
     """One loss of a request with several."""
 
-    loss: str = Field(description="Canonical name or framework symbol.")
-    params: dict[str, Any] = Field(default_factory=dict)
+    loss: str | Expression = Field(
+        description="Canonical name or framework symbol; or an expression."
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="Its parameters by name.")
     reduction: str | ReductionBody | None = None
     inputs: dict[str, str] = Field(
         default_factory=dict, description="Input of the loss to name of the shared tensor."
@@ -90,7 +111,9 @@ class EvaluateSpec(Body):
 
     beside: ClassVar[tuple[str, ...]] = ("inputs",)
 
-    loss: str | None = None
+    loss: str | Expression | None = Field(
+        None, description="Canonical name or framework symbol; or an expression."
+    )
     losses: Annotated[dict[str, LossSpec], Field(min_length=1)] | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     reduction: str | ReductionBody | None = None
@@ -107,6 +130,7 @@ class MergeSpec(Body):
 
 
 M = TypeVar("M", bound=Body)
+LOSS = 'a loss is a name, or {"expression": ...}'
 
 
 def read(model: type[M], data: Mapping[str, Any]) -> M:
@@ -144,10 +168,10 @@ def as_ours(error: ValidationError, model: type[Body]) -> LossmeterError:
     # Of the members of a union pydantic reports each; the last is the most structured one.
     found = error.errors(include_input=False, include_url=False, include_context=False)[-1]
     # What pydantic calls the members of a union is no part of the place.
-    members = ("str", "bool", "list[str]", "ReductionBody", "int", "list[int]")
+    members = ("str", "bool", "list[str]", "ReductionBody", "int", "list[int]", "Expression")
     path = [str(step) for step in found["loc"] if step not in members]
     field = ".".join(path)
-    message = found["msg"]
+    message = LOSS if path[-1:] == ["loss"] else found["msg"]
     if found["type"] == "extra_forbidden":
         known = ", ".join(sorted((*model.model_fields, *model.beside)))
         hint = f"; the request has {known}" if len(path) == 1 else ""

@@ -1,5 +1,6 @@
 """The plan of a state: its specification read back."""
 
+import re
 from dataclasses import replace
 
 import orjson
@@ -7,9 +8,11 @@ import orjson
 from lossmeter.core.state import Specification
 from lossmeter.errors import LossmeterError, MalformedRequest, NotMergeable
 from lossmeter.plan.groups import axes_from_first
-from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import Plan, default_reduction, prepare
-from lossmeter.plan.request import ReductionBody
+from lossmeter.plan.request import Expression, ReductionBody
+
+# How the loss of an expression is called.
+EXPRESSION = re.compile(r"expression\((.*)\)", re.DOTALL)
 
 
 def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> Plan:
@@ -25,11 +28,12 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     loss = settings.pop("loss")
     named = spec.axis and not spec.joins_outputs
     axes, rank = orjson.loads(spec.axis) if named else ([], 0)
+    told = EXPRESSION.fullmatch(spec.loss)
+    name = Expression(expression=told[1]) if told else spec.loss
     try:
-        symbol = symbol_named(spec.loss)
-        made = prepare(spec.loss, settings, None)
-        asked = reduction or default_reduction(symbol, made.candidates[0])
-        plan = prepare(spec.loss, settings, _grouped(asked, spec.by, axes, rank))
+        made = prepare(name, settings, None)
+        asked = reduction or default_reduction(made.symbol, made.candidates[0])
+        plan = prepare(name, settings, _grouped(asked, spec.by, axes, rank))
     except LossmeterError as error:
         if error.field is not None and error.field.startswith("reduction"):
             raise

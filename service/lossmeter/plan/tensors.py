@@ -100,13 +100,13 @@ def _check_names(plan: Plan, candidate: Candidate, given: Mapping[str, str]) -> 
             meant = next((other for other in given if SPELLINGS.get(other) == name), None)
             hint = f", here given as {meant}" if meant else ""
             raise MissingInput(
-                f"{plan.symbol.name} needs the input {name}{hint}", field=f"inputs.{name}"
+                f"{plan.symbol.called} needs the input {name}{hint}", field=f"inputs.{name}"
             )
     takes = [*specs, *variant.beside]
     for name, written in given.items():
         if name not in (*takes, *wanted, *SHARED):
             raise UnknownInput(
-                f"{plan.symbol.name} takes {', '.join(takes)}, sample_weight and mask"
+                f"{plan.symbol.called} takes {', '.join(takes)}, sample_weight and mask"
                 + (
                     ""
                     if by

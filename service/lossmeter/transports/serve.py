@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
 
+import orjson
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
+from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
 from lossmeter.transports.rest.app import create_app
@@ -31,6 +33,7 @@ PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
 def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
+    take_expressions(settings.expressions)
     engine = Engine(Backends(settings.backend, settings.device))
     return _WithLifespan(create_app(engine, settings), GrpcServer(engine, settings), settings)
 
@@ -121,13 +124,16 @@ def serve(settings: Settings) -> None:
     Raises:
         OSError: A port is taken.
         BackendUnsupported: The backend or its device is not here.
+        InvalidRequest: An expression of the settings is wrong.
     """
     Backends(settings.backend, settings.device).of(None, None)
+    take_expressions(settings.expressions)
     http_port = free_port(settings.host, settings.http_port)
     grpc_port = free_port(settings.host, settings.grpc_port)
     ready = settings.model_copy(update={"http_port": http_port, "grpc_port": grpc_port})
     for name, value in ready.model_dump().items():
-        os.environ[f"LOSSMETER_{name.upper()}"] = str(value)
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        os.environ[f"LOSSMETER_{name.upper()}"] = text
     os.environ[PARENT_VARIABLE] = str(os.getpid())
     # uvicorn raises the signal that stopped it once more when it is done: the calm end it is.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))

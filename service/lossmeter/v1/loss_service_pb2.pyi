@@ -97,13 +97,16 @@ class LossSpec(_message.Message):
     REDUCTION_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     LOSS_WEIGHT_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     loss: _builtins.str
-    """Canonical name or framework symbol."""
+    """Canonical name or framework symbol. Excludes `expression`."""
     loss_weight: _builtins.float
     """Its weight in the total; 1 if not set."""
+    expression: _builtins.str
+    """A loss of one's own, over inputs and parameters by name. Excludes `loss`."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters, in the names of the loss or of the symbol's framework."""
+        """Parameters, in the names of the loss, of the symbol's framework or of the expression."""
 
     @_builtins.property
     def reduction(self) -> _struct_pb2.Value:
@@ -121,10 +124,11 @@ class LossSpec(_message.Message):
         reduction: _struct_pb2.Value | None = ...,
         inputs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         loss_weight: _builtins.float | None = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_loss_weight", b"_loss_weight", "loss_weight", b"loss_weight", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loss_weight", b"_loss_weight", "inputs", b"inputs", "loss", b"loss", "loss_weight", b"loss_weight", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loss_weight", b"_loss_weight", "expression", b"expression", "inputs", b"inputs", "loss", b"loss", "loss_weight", b"loss_weight", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__loss_weight: _TypeAlias = _typing.Literal["loss_weight"]  # noqa: Y015
     _WhichOneofArgType__loss_weight: _TypeAlias = _typing.Literal["_loss_weight", b"_loss_weight"]  # noqa: Y015
@@ -186,11 +190,16 @@ class EvaluateRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     loss: _builtins.str
-    """Canonical name or framework symbol. Excludes `losses`."""
+    """Canonical name or framework symbol. Excludes `expression` and `losses`."""
+    expression: _builtins.str
+    """A loss of one's own, such as `mean(square(predictions - targets), axis=-1)`, over inputs and
+    parameters by name. Excludes `loss` and `losses`. Errors name its place as `loss.expression`.
+    """
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters, in the names of the loss or of the symbol's framework."""
+        """Parameters, in the names of the loss, of the symbol's framework or of the expression."""
 
     @_builtins.property
     def reduction(self) -> _struct_pb2.Value:
@@ -217,10 +226,11 @@ class EvaluateRequest(_message.Message):
         inputs: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
         options: Global___Options | None = ...,
         losses: _abc.Mapping[_builtins.str, Global___LossSpec] | None = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "loss", b"loss", "losses", b"losses", "options", b"options", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "inputs", b"inputs", "loss", b"loss", "losses", b"losses", "options", b"options", "params", b"params", "reduction", b"reduction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

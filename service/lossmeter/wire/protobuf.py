@@ -62,18 +62,27 @@ def read_spec(message: pb.EvaluateRequest) -> EvaluateSpec:
         LossmeterError: It is none.
     """
     fields = _asked(message)
-    if message.loss:
-        fields["loss"] = message.loss
+    if message.loss or message.expression:
+        fields["loss"] = _loss(message, "loss")
     if message.losses:
-        fields["losses"] = {name: _loss_spec(one) for name, one in message.losses.items()}
+        fields["losses"] = {
+            name: _loss_spec(one, f"losses.{name}.loss") for name, one in message.losses.items()
+        }
     options = _options(message.options)
     if "profiles" in options:
         raise MalformedRequest("profiles belongs to a merge", field="options.profiles")
     return read_evaluate({**fields, "options": options})
 
 
-def _loss_spec(message: pb.LossSpec) -> dict[str, Any]:
-    fields = {"loss": message.loss, **_asked(message), "inputs": dict(message.inputs)}
+def _loss(message: pb.EvaluateRequest | pb.LossSpec, field: str) -> str | dict[str, str]:
+    """The name of a loss, or an expression as JSON has it."""
+    if message.loss and message.expression:
+        raise MalformedRequest("give either loss or expression", field=field)
+    return {"expression": message.expression} if message.expression else message.loss
+
+
+def _loss_spec(message: pb.LossSpec, field: str) -> dict[str, Any]:
+    fields = {"loss": _loss(message, field), **_asked(message), "inputs": dict(message.inputs)}
     if message.HasField("loss_weight"):
         fields["loss_weight"] = message.loss_weight
     return fields
