@@ -40,7 +40,10 @@ def evaluated(files: Sequence[Path], request: Request, *flags: str) -> Reply:
     marks = [
         x for name in ("sample_weight", "mask") if name in request["inputs"] for x in _flag(name)
     ]
-    words = ("evaluate", *map(str, files), "--loss", request["loss"])
+    loss = request["loss"]
+    own = isinstance(loss, Mapping)
+    asked = ("--expression", loss["expression"]) if own else ("--loss", loss)
+    words = ("evaluate", *map(str, files), *asked)
     return said(*words, *settings, *marks, *flags)
 
 

@@ -61,9 +61,20 @@ def little_endian(x: Array) -> bytes:
 
 def message(request: Request) -> pb.EvaluateRequest:
     """A request as its message."""
-    made = json_format.ParseDict(settings_of(request), pb.EvaluateRequest())
+    settings = flat(settings_of(request))
+    if "losses" in settings:
+        settings["losses"] = {name: flat(one) for name, one in settings["losses"].items()}
+    made = json_format.ParseDict(settings, pb.EvaluateRequest())
     for name, x in request["inputs"].items():
         made.inputs[name].CopyFrom(tensor(array(name, x)))
+    return made
+
+
+def flat(settings: Request) -> dict[str, Any]:
+    """The settings with an expression in a field of its own, as messages have it."""
+    made = dict(settings)
+    if isinstance(made.get("loss"), Mapping):
+        made |= made.pop("loss")
     return made
 
 

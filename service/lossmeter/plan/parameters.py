@@ -61,7 +61,11 @@ def model_of(symbol: Symbol, index: int) -> type[BaseModel]:
     return create_model(  # type: ignore[no-any-return, call-overload]  # fields are made here
         "Parameters",
         __config__=ConfigDict(
-            extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+            extra="forbid",
+            strict=True,
+            allow_inf_nan=False,
+            arbitrary_types_allowed=True,
+            protected_namespaces=(),
         ),
         **{keyword: _field(variant, keyword) for keyword in variant.keywords},
     )

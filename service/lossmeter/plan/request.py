@@ -86,7 +86,7 @@ class Expression(Body):
 class NamedExpression(Expression):
     """An expression that the service answers to by a name."""
 
-    params: dict[str, Finite | bool] = Field(
+    params: dict[str, bool | Finite] = Field(
         default_factory=dict, description="Its parameters with their defaults."
     )
     summary: str = Field("", description="What it measures, in a line.")
@@ -168,7 +168,10 @@ def as_ours(error: ValidationError, model: type[Body]) -> LossmeterError:
     # Of the members of a union pydantic reports each; the last is the most structured one.
     found = error.errors(include_input=False, include_url=False, include_context=False)[-1]
     # What pydantic calls the members of a union is no part of the place.
-    members = ("str", "bool", "list[str]", "ReductionBody", "int", "list[int]", "Expression")
+    members = (
+        *("str", "bool", "int", "float", "list[str]", "list[int]"),
+        *("ReductionBody", "Expression"),
+    )
     path = [str(step) for step in found["loc"] if step not in members]
     field = ".".join(path)
     message = LOSS if path[-1:] == ["loss"] else found["msg"]

@@ -13,13 +13,25 @@ from lossmeter.core.declare import InputSpec, Kernel, Loss, Param
 from lossmeter.core.domains import CLASS_INDEX, REAL, Input, shape_words
 from lossmeter.core.expressions.functions import CONDITION
 from lossmeter.core.expressions.shapes import shapes_of
-from lossmeter.core.expressions.text import NAME, parsed
-from lossmeter.core.expressions.tree import RESERVED, Call, Constant, Name, Reader, Tree, kind_of
+from lossmeter.core.expressions.text import NAME, check_size, parsed
+from lossmeter.core.expressions.tree import (
+    MOST_NAMES,
+    RESERVED,
+    Call,
+    Constant,
+    Name,
+    Reader,
+    Tree,
+    kind_of,
+)
 from lossmeter.errors import ParameterInvalid
 
 # The parameters by name, in their order, and whether each is true or false.
 Kinds = tuple[tuple[str, bool], ...]
-SOURCE = "The caller's own expression."
+# What a state holds among the parameters besides.
+STATED = "loss"
+SOURCE = "an expression of the caller's own"
+DECLARED = "an expression in the settings of this service"
 
 
 @lru_cache(maxsize=1024)
@@ -86,7 +98,12 @@ def named(loss: Loss, name: str, summary: str, defaults: Mapping[str, Any]) -> L
     """
     params = tuple(replace(param, default=defaults[param.name]) for param in loss.params)
     return replace(
-        loss, name=name, stated=loss.name, params=params, summary=summary or loss.summary
+        loss,
+        name=name,
+        stated=loss.name,
+        params=params,
+        summary=summary or loss.summary,
+        source=DECLARED,
     )
 
 
@@ -95,10 +112,12 @@ def _check_params(tree: Tree, params: frozenset[str]) -> None:
 
     Raises:
         ParameterInvalid: There is one.
+        TooLarge: There are too many names.
     """
     used = set(_names(tree))
+    check_size("inputs and parameters", len(used), MOST_NAMES)
     for name in sorted(params):
-        if not NAME.fullmatch(name) or name in RESERVED:
+        if not NAME.fullmatch(name) or name in RESERVED or name == STATED:
             raise ParameterInvalid(
                 "a parameter of an expression has a name of its own, of letters, digits and _",
                 field=f"params.{name}",

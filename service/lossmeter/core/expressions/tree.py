@@ -19,6 +19,8 @@ from lossmeter.core.expressions.text import MOST_DEPTH, check_size
 from lossmeter.errors import ParameterInvalid
 
 MOST_NODES = 512
+# Inputs and parameters, which messages list.
+MOST_NAMES = 24
 # Of an entry, those of the samples not among them.
 MOST_AXES = 4
 CONSTANTS: Mapping[str, float] = MappingProxyType(

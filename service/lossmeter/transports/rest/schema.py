@@ -192,6 +192,13 @@ EVALUATE_EXAMPLES: dict[str, Any] = {
             },
         }
     },
+    "an expression": {
+        "value": {
+            "loss": {"expression": "mean(scale * square(predictions - targets), axis=-1)"},
+            "params": {"scale": 0.5},
+            "inputs": {"predictions": [[1.5, 5], [2, 0]], "targets": [[1, 2], [2, 1]]},
+        }
+    },
     "groups": {
         "value": {
             "loss": "absolute_error",

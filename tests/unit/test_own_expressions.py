@@ -1,0 +1,113 @@
+"""Expressions that the settings declare: taken by name, or refused before anything starts."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lossmeter import evaluate, merge
+from lossmeter.catalog.descriptors import find_descriptor
+from lossmeter.catalog.search import Query, find_descriptors
+from lossmeter.core.own import OWN
+from lossmeter.errors import LossmeterError, LossNotFound, StateMismatch
+from lossmeter.plan.own import take_expressions
+from lossmeter.settings import Settings
+
+GAP = {
+    "expression": "k * square(predictions - targets)",
+    "params": {"k": 2},
+    "summary": "Squared twice.",
+}
+ROWS = {"predictions": [1.5, 5.0], "targets": [1.0, 2.0]}
+STATE = {"state": True, "batch_id": "a"}
+
+
+@pytest.fixture
+def gap() -> Iterator[None]:
+    take_expressions({"my_gap": GAP})
+    yield
+    take_expressions({})
+
+
+@pytest.mark.usefixtures("gap")
+def test_an_expression_of_the_settings_answers_to_its_name() -> None:
+    assert (evaluate("my_gap", ROWS).value, evaluate("my_gap", ROWS).loss) == (9.25, "my_gap")
+    assert evaluate("my_gap", ROWS, params={"k": 1}).value == 4.625
+
+
+@pytest.mark.usefixtures("gap")
+def test_an_expression_of_the_settings_is_listed_and_described() -> None:
+    found = find_descriptor("my_gap")
+    assert found in find_descriptors(Query())
+    assert find_descriptors(Query(search="squared twice")) == [found]
+    assert (found["kind"], found["summary"], found["formula"]) == (
+        "own",
+        "Squared twice.",
+        "k * square(predictions - targets)",
+    )
+    assert found["params"]["properties"]["k"]["default"] == 2.0
+
+
+@pytest.mark.usefixtures("gap")
+def test_a_name_misspelt_finds_it() -> None:
+    with pytest.raises(LossNotFound, match="my_gap"):
+        evaluate("my_gapp", ROWS)
+
+
+@pytest.mark.usefixtures("gap")
+def test_its_states_are_those_of_the_expression() -> None:
+    named = evaluate("my_gap", ROWS, options=STATE)
+    plain = evaluate({"expression": GAP["expression"]}, ROWS, params={"k": 2}, options=STATE)
+    assert named.state == plain.state
+    take_expressions({})
+    assert merge([named.state]).value == 9.25
+
+
+def test_a_name_that_means_another_expression_now_does_not_mix() -> None:
+    states = []
+    for text in ("abs(predictions - targets)", "square(predictions - targets)"):
+        take_expressions({"my_gap": {"expression": text}})
+        states.append(evaluate("my_gap", ROWS, options={"state": True}).state)
+    take_expressions({})
+    with pytest.raises(StateMismatch):
+        merge(states)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "field"),
+    [
+        pytest.param("huber", GAP, "expressions.huber", id="a loss"),
+        pytest.param("mse", GAP, "expressions.mse", id="an alias"),
+        pytest.param("torch.nn.MSELoss", GAP, "expressions.torch.nn.MSELoss", id="a symbol"),
+        pytest.param("MyGap", GAP, "expressions.MyGap", id="no snake case"),
+        pytest.param("my gap", GAP, "expressions.my gap", id="a blank"),
+        pytest.param("", GAP, "expressions.", id="no name"),
+        pytest.param("gap", {"expression": "x["}, "expressions.gap.expression", id="wrong"),
+        pytest.param("gap", {**GAP, "params": {}}, None, id="an input in place of a parameter"),
+        pytest.param("gap", {**GAP, "params": {"q": 1}}, "expressions.gap.params.q", id="unused"),
+        pytest.param("gap", {**GAP, "params": {"k": "1"}}, "expressions.gap.params.k", id="text"),
+        pytest.param(
+            "gap", {**GAP, "params": {"k": float("nan")}}, "expressions.gap.params.k", id="NaN"
+        ),
+        pytest.param("gap", {"expresion": "x"}, "expressions.gap.expresion", id="a field"),
+        pytest.param("gap", 5, "expressions.gap", id="a number"),
+    ],
+)
+def test_a_bad_expression_of_the_settings_is_refused(
+    name: str, told: Any, field: str | None
+) -> None:
+    before = dict(OWN)
+    try:
+        take_expressions({name: told})
+        found = None
+    except LossmeterError as error:
+        found = error.field
+    finally:
+        OWN.replace("settings", before)
+    assert found == field
+
+
+def test_the_settings_read_them_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSSMETER_EXPRESSIONS", json.dumps({"my_gap": GAP}))
+    assert Settings().expressions == {"my_gap": GAP}
