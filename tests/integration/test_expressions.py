@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 import lossmeter
+from lossmeter.app.answer import Answer
 from lossmeter.v1 import loss_service_pb2 as pb
 from tests.integration.columns import batches, columns
 from tests.integration.commands import over_cli
@@ -177,13 +178,11 @@ def test_several_losses_of_which_one_is_an_expression(service: Service) -> None:
         assert (found.fields["total"], found.results["b"].bits) == (7.0, (4.0).hex())
 
 
-@pytest.mark.parametrize("form", ["a mapping", "a whole request"])
-def test_the_package_takes_an_expression(form: str) -> None:
-    loss: Any = {"expression": "square(x - 1)"}
-    if form == "a mapping":
-        assert lossmeter.evaluate(loss, x=[1.0, 3.0]).value == 2.0
-    else:
-        assert lossmeter.evaluate({"loss": loss, "inputs": {"x": [1.0, 3.0]}}).value == 2.0
+def test_the_package_takes_an_expression_and_a_whole_request() -> None:
+    whole: dict[str, Any] = {"loss": {"expression": "square(x - 1)"}, "inputs": {"x": [1.0, 3.0]}}
+    for found in (lossmeter.evaluate(whole["loss"], whole["inputs"]), lossmeter.evaluate(whole)):
+        assert isinstance(found, Answer)
+        assert found.value == 2.0
 
 
 @pytest.mark.parametrize("reduction", ["mean", "max", BY, "none"], ids=str)
@@ -277,14 +276,11 @@ def test_a_hostile_text_over_grpc(service: Service, text: str) -> None:
 
 
 def test_what_is_wrong_with_one_of_several_is_told_in_its_place(service: Service) -> None:
-    def told(loss: Mapping[str, Any]) -> tuple[Any, ...]:
-        request = {"losses": {"a": loss}, "inputs": TENSORS}
-        return told_by_http(post(service, "/v1/evaluate", orjson.dumps(request)))
-
-    one = {"loss": {"expression": "x["}}
-    assert told(one) == (400, "PARAMETER_INVALID", "losses.a.loss.expression")
-    one = {"loss": {"expression": "x"}, "params": {"hunter2": 1}}
-    assert told(one) == (400, "PARAMETER_INVALID", "losses.a.params.hunter2")
+    for text, params, place in (("x[", {}, AT), ("x", {"hunter2": 1}, "params.hunter2")):
+        one = {"loss": {"expression": text}, "params": params}
+        request = {"losses": {"a": one}, "inputs": TENSORS}
+        response = post(service, "/v1/evaluate", orjson.dumps(request))
+        assert told_by_http(response) == over_http("PARAMETER_INVALID", f"losses.a.{place}")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +310,7 @@ def test_a_bad_form_of_an_expression(
 
 def test_a_refusal_that_lists_all_names_reaches_its_caller(service: Service) -> None:
     names = [f"{number:x>64}" for number in range(24)]
-    inputs = dict.fromkeys((*names, "y"), [1.0])
+    inputs = {name: [1.0] for name in (*names, "y")}
     asked = {"loss": {"expression": " + ".join(names)}, "inputs": inputs}
     for ask in (over_rest, over_grpc):
         refused = answered(ask, service, asked)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lossmeter import evaluate
 from lossmeter.api import engine
+from lossmeter.app.answer import Answer
 from lossmeter.core.arrays import Array
 from lossmeter.core.expressions.functions import FUNCTIONS, OPERATORS
 from lossmeter.core.expressions.loss import expression_loss
@@ -112,8 +113,9 @@ def test_a_drawn_expression_gives_what_numpy_gives(text: str, seed: int) -> None
     given = {name: x for name, x in inputs.items() if name in names(text)}
     with np.errstate(all="ignore"):
         expected = numpy_says(text, inputs)
-    found = evaluate({"expression": text}, given, reduction="none").value
-    assert same_or_beyond(np.asarray(found), expected)
+    found = evaluate({"expression": text}, given, reduction="none")
+    assert isinstance(found, Answer)
+    assert same_or_beyond(np.asarray(found.value), expected)
 
 
 def names(text: str) -> set[str]:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from lossmeter import evaluate, merge
+from lossmeter.app.answer import Answer
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.own import OWN
+from lossmeter.core.state import State
 from lossmeter.errors import LossmeterError, LossNotFound, StateMismatch
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
@@ -23,6 +25,18 @@ ROWS = {"predictions": [1.5, 5.0], "targets": [1.0, 2.0]}
 STATE = {"state": True, "batch_id": "a"}
 
 
+def answer(loss: Any, **params: float) -> Answer:
+    found = evaluate(loss, ROWS, params=params, options=STATE)
+    assert isinstance(found, Answer)
+    return found
+
+
+def state(loss: Any, **params: float) -> State:
+    found = answer(loss, **params).state
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def gap() -> Iterator[None]:
     take_expressions({"my_gap": GAP})
@@ -32,8 +46,8 @@ def gap() -> Iterator[None]:
 
 @pytest.mark.usefixtures("gap")
 def test_an_expression_of_the_settings_answers_to_its_name() -> None:
-    assert (evaluate("my_gap", ROWS).value, evaluate("my_gap", ROWS).loss) == (9.25, "my_gap")
-    assert evaluate("my_gap", ROWS, params={"k": 1}).value == 4.625
+    assert (answer("my_gap").value, answer("my_gap").loss) == (9.25, "my_gap")
+    assert answer("my_gap", k=1).value == 4.625
 
 
 @pytest.mark.usefixtures("gap")
@@ -52,23 +66,22 @@ def test_an_expression_of_the_settings_is_listed_and_described() -> None:
 @pytest.mark.usefixtures("gap")
 def test_a_name_misspelt_finds_it() -> None:
     with pytest.raises(LossNotFound, match="my_gap"):
-        evaluate("my_gapp", ROWS)
+        answer("my_gapp")
 
 
 @pytest.mark.usefixtures("gap")
 def test_its_states_are_those_of_the_expression() -> None:
-    named = evaluate("my_gap", ROWS, options=STATE)
-    plain = evaluate({"expression": GAP["expression"]}, ROWS, params={"k": 2}, options=STATE)
-    assert named.state == plain.state
+    named, plain = state("my_gap"), state({"expression": GAP["expression"]}, k=2)
+    assert named == plain
     take_expressions({})
-    assert merge([named.state]).value == 9.25
+    assert merge([named]).value == 9.25
 
 
 def test_a_name_that_means_another_expression_now_does_not_mix() -> None:
     states = []
     for text in ("abs(predictions - targets)", "square(predictions - targets)"):
         take_expressions({"my_gap": {"expression": text}})
-        states.append(evaluate("my_gap", ROWS, options={"state": True}).state)
+        states.append(state("my_gap"))
     take_expressions({})
     with pytest.raises(StateMismatch):
         merge(states)
