@@ -125,7 +125,7 @@ class Loss:
     @property
     def called(self) -> str:
         """What messages call it: they repeat no expression of a caller."""
-        return self.name if self.name.isidentifier() else "the expression"
+        return "the expression" if self.name.startswith("expression(") else self.name
 
     @property
     def collapses(self) -> bool:

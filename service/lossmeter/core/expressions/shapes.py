@@ -8,6 +8,7 @@ must have the same size.
 from collections import Counter
 from dataclasses import dataclass
 
+from lossmeter.core.expressions.text import check_size
 from lossmeter.core.expressions.tree import MOST_AXES, Call, Name, Tree
 from lossmeter.errors import ParameterInvalid
 
@@ -38,6 +39,7 @@ def shapes_of(tree: Tree, params: frozenset[str]) -> Shapes:
 
     Raises:
         ParameterInvalid: There are none under which the expression gives one value per entry.
+        TooLarge: An entry would have too many axes.
     """
     ranks = _Ranks(params)
     ranks.of(tree, 0)
@@ -64,8 +66,7 @@ class _Ranks:
 
     def of(self, tree: Tree, rank: int) -> bool:
         """Note what the result has; whether it is an array at all, not one number."""
-        if rank > MOST_AXES:
-            raise ParameterInvalid(f"an entry has at most {MOST_AXES} axes of its own")
+        check_size("axes of an entry", rank, MOST_AXES)
         if isinstance(tree, Name) and tree.name not in self._params:
             self._note(tree.name, rank, index=False)
             return True
@@ -74,6 +75,7 @@ class _Ranks:
     def _call(self, call: Call, rank: int) -> bool:
         function = call.function
         if function.axes == "each":
+            # A list, for what any stops at would leave inputs unseen.
             return any([self.of(arg, rank) for arg in call.args])
         if function.axes == "picked":
             return self._picked(call, rank)
