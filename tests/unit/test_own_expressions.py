@@ -1,19 +1,27 @@
 """Expressions that the settings declare: taken by name, or refused before anything starts."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from lossmeter import evaluate, merge
 from lossmeter.app.answer import Answer
+from lossmeter.app.engine import Engine
+from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
+from lossmeter.core.arrays import Array
 from lossmeter.core.own import OWN
+from lossmeter.core.program import Program
 from lossmeter.core.state import State
 from lossmeter.errors import LossmeterError, LossNotFound, StateMismatch
+from lossmeter.plan.batch import BLOCK
 from lossmeter.plan.own import take_expressions
+from lossmeter.plan.request import read_evaluate
+from lossmeter.plan.tensors import Tensors
 from lossmeter.settings import Settings
 
 GAP = {
@@ -119,6 +127,32 @@ def test_a_bad_expression_of_the_settings_is_refused(
     finally:
         OWN.replace("settings", before)
     assert found == field
+
+
+class Watching(NumpyBackend):
+    """Notes how many entries it is given at a time."""
+
+    entries: ClassVar[list[int]] = []
+
+    def run(
+        self, program: Program, operands: Mapping[str, Array], extras: Mapping[str, Array]
+    ) -> Array:
+        self.entries.append(len(operands["x"]))
+        return super().run(program, operands, extras)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("sum(square(x), axis=-1)", BLOCK // 100),
+        ("max(expand_dims(x, axis=-1) * expand_dims(x, axis=-2), axis=(-1, -2))", BLOCK // 100**2),
+    ],
+)
+def test_blocks_are_cut_by_the_widest_step(text: str, most: int) -> None:
+    Watching.entries.clear()
+    spec = read_evaluate({"loss": {"expression": text}})
+    Engine(Watching()).evaluate(spec, Tensors({"x": np.ones((1000, 100))}))
+    assert (max(Watching.entries), sum(Watching.entries)) == (most, 1000)
 
 
 def test_the_settings_read_them_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
