@@ -1,6 +1,7 @@
 """Losses in process, without a server: the engine behind two functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
+from lossmeter.backends.graphs.folder import Folder
+from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
@@ -23,6 +26,28 @@ Reduction = str | Mapping[str, Any] | None
 def engine() -> Engine:
     """The engine of this process."""
     return Engine()
+
+
+@contextmanager
+def losses_of(folder: str, seconds: float, memory: int) -> Iterator[None]:
+    """The graphs of a folder as losses until the end of the block.
+
+    Args:
+        folder: Its path; nothing for none.
+        seconds: Time for a graph to load, and to evaluate a block.
+        memory: Bytes that a graph may take.
+
+    Raises:
+        OSError: There is no such folder.
+    """
+    if not folder:
+        yield
+        return
+    found = Folder(folder, Limits(seconds, memory))
+    try:
+        yield
+    finally:
+        found.close()
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from lossmeter.api import engine
+from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation
 from lossmeter.catalog.descriptors import find_descriptor
@@ -77,6 +77,9 @@ def _setting(name: str) -> Any:
     return Settings.model_fields[name].description
 
 
+FolderOption = Annotated[str | None, typer.Option("--losses", help=_setting("losses"))]
+
+
 @app.callback()
 def begin() -> None:
     """Take the losses that the settings declare, whatever is to be done."""
@@ -97,6 +100,7 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
         Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
     ] = None,
     expressions: Annotated[str | None, typer.Option(help=_setting("expressions"))] = None,
+    losses: Annotated[str | None, typer.Option(help=_setting("losses"))] = None,
 ) -> None:
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
@@ -108,6 +112,7 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
         "workers": workers,
         "backend": backend,
         "device": device,
+        "losses": losses,
     }
     with _mistakes_told():
         if expressions is not None:
@@ -141,10 +146,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
     params: ParamsOption = "{}",
     state: StateOption = None,
     batch_id: Annotated[str | None, typer.Option(help="Name of the batch in the state.")] = None,
+    folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
     """Evaluate files of predictions in blocks, with the bits that the service gives."""
-    with _mistakes_told():
+    with _mistakes_told(), _own(folder):
         asked = _loss(loss, expression)
         spec = _spec(asked, params, reduction, by, state is not None, batch_id)
         named = _named(predictions, targets, sample_weight, mask, by, other)
@@ -168,10 +174,11 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
     by: ByOption = None,
     reduction: ReductionOption = None,
     params: ParamsOption = "{}",
+    folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
     """Say step by step how a loss comes about, and what every other framework says."""
-    with _mistakes_told():
+    with _mistakes_told(), _own(folder):
         spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
         table = Table(file, _columns(named, spec, file))
@@ -184,17 +191,18 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
 
 
 @app.command()
-def merge(
+def merge(  # noqa: PLR0917 one option each, and typer passes them by name
     states: Annotated[list[Path], typer.Argument(help="Files that evaluate --state wrote.")],
     reduction: ReductionOption = None,
     state: StateOption = None,
     any_profile: Annotated[
         bool, typer.Option(help="Merge states of different versions or machines.")
     ] = False,
+    folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
     """Finish states made apart, as if their batches had been one."""
-    with _mistakes_told():
+    with _mistakes_told(), _own(folder):
         options = {"state": state is not None, "profiles": "any" if any_profile else "same"}
         spec = read(MergeSpec, {"reduction": _reduction(reduction), "options": options})
         answer = engine().merge([read_state(path.read_bytes()) for path in states], spec)
@@ -209,10 +217,11 @@ def losses(
         str, typer.Option(help="Only losses that a symbol of it stands for, as torch.")
     ] = "",
     search: Annotated[str, typer.Option(help="Only losses with all of these words.")] = "",
+    folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
     """List the losses, or describe one."""
-    with _mistakes_told():
+    with _mistakes_told(), _own(folder):
         if name and (framework or search):
             raise MalformedRequest("give a name, or what to list by", field="name")
         query = read(Query, {"framework": framework, "search": search})
@@ -242,6 +251,14 @@ def _mistakes_told() -> Iterator[None]:
     except OSError as error:
         _tell(f"{error.filename or 'cannot listen'}: {error.strerror}")
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _own(folder: str | None) -> Iterator[None]:
+    """The losses of a folder, named by the flag or by its variable."""
+    found = _settings({} if folder is None else {"losses": folder})
+    with losses_of(found.losses, found.graph_seconds, found.graph_memory_bytes):
+        yield
 
 
 def _tell(mistake: str) -> None:

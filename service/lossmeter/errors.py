@@ -9,6 +9,7 @@
     ├── NotFound             LossNotFound
     ├── Unimplemented        MethodNotAllowed UnsupportedMedia
     ├── TooLarge
+    ├── Overloaded
     └── Internal
 
 A message names the argument, its shape or its bound, and the next step; never the caller's data.
@@ -201,3 +202,10 @@ class TooLarge(LossmeterError):
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "TOO_LARGE"
+
+
+class Overloaded(LossmeterError):
+    """Others are served first; the same request may be answered a moment later."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "OVERLOADED"

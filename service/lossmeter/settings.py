@@ -21,6 +21,15 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "cpu", description="Where they are computed; auto takes a GPU where there is one."
     )
+    losses: str = Field(
+        "", description="Folder of ONNX graphs, each a loss by the name of its file."
+    )
+    graph_seconds: float = Field(
+        10.0, gt=0, le=600, description="Time for a graph to load, and to evaluate a block."
+    )
+    graph_memory_bytes: int = Field(
+        2048 * MIB, ge=1, description="Memory that a graph may take in its process."
+    )
     max_body_bytes: int = Field(1024 * MIB, ge=1, description="Largest body of a REST request.")
     max_message_bytes: int = Field(
         1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."

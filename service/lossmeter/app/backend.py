@@ -64,13 +64,21 @@ class Backends:
         self._device = device
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], Backend] = {}
+        self._graphs: Backend | None = None
 
-    def of(self, name: str | None, device: str | None) -> Backend:
+    def of(self, name: str | None, device: str | None, needed: str = "") -> Backend:
         """The backend that a request asks for.
 
+        Args:
+            name: What computes; None for what the service prefers.
+            device: Where, likewise.
+            needed: The backend that alone can run the loss, which is then a graph.
+
         Raises:
-            BackendUnsupported: It is not here.
+            BackendUnsupported: It is not here, or cannot run the loss.
         """
+        if needed:
+            return self._of_graphs(name or needed, device or "cpu", needed)
         name = name or self._name
         if name not in MAKERS:
             raise BackendUnsupported(
@@ -88,6 +96,17 @@ class Backends:
                 f"the {name} backend runs on {' or '.join(devices)}", field="options.device"
             )
         return self._of(name, asked)
+
+    def _of_graphs(self, name: str, device: str, needed: str) -> Backend:
+        if name != needed:
+            raise BackendUnsupported(
+                f"this loss is a graph, which runs on the {needed} backend", field="options.backend"
+            )
+        if device not in ("cpu", "auto"):
+            raise BackendUnsupported("a graph of one's own runs on cpu", field="options.device")
+        with self._lock:
+            self._graphs = self._graphs or _graphs()
+            return self._graphs
 
     def _first(self, name: str, devices: list[str]) -> Backend:
         """The backend on the first device that is here, GPUs before the CPU."""
@@ -115,6 +134,12 @@ def _onnx(device: str) -> Callable[[], Backend]:
         return OnnxBackend(device)
 
     return make
+
+
+def _graphs() -> Backend:
+    from lossmeter.backends.graphs.graph import GraphBackend  # noqa: PLC0415 needed by few
+
+    return GraphBackend()
 
 
 # By name and device, the devices that are rather taken first.

@@ -73,25 +73,21 @@ class Engine:
         Raises:
             LossmeterError: As an evaluation.
         """
-        options, backend = spec.options, self.backend(spec.options)
+        options = spec.options
         if options.state is not False:
             self.evaluate(spec, tensors)  # an explanation holds no state, but none may be wrong
         if spec.losses is None:
             plan = prepare(spec.loss or "", spec.params, spec.reduction)
-            return explain(plan, set(spec.params), tensors, options, backend)
+            return explain(plan, set(spec.params), tensors, options, self.backend(plan, options))
         answers, session = self.evaluate(spec, tensors), self.open(spec)
         assert isinstance(answers, Answers) and isinstance(session, Sessions)
-        return {
-            name: explain(
-                prepare(one.loss, one.params, one.reduction, f"losses.{name}."),
-                set(one.params),
-                session.tensors_of(name, tensors),
-                options,
-                backend,
-            )
-            for name, one in spec.losses.items()
-            if name in answers.results
-        }
+        explanations = {}
+        for name in answers.results:
+            one = spec.losses[name]
+            plan = prepare(one.loss, one.params, one.reduction, f"losses.{name}.")
+            given, backend = session.tensors_of(name, tensors), self.backend(plan, options)
+            explanations[name] = explain(plan, set(one.params), given, options, backend)
+        return explanations
 
     def _session(self, spec: LossSpec, options: Options, field: str, streaming: bool) -> "Session":
         plan = prepare(spec.loss, spec.params, spec.reduction, field)
@@ -99,7 +95,7 @@ class Engine:
         evaluation = Evaluation(
             plan,
             options,
-            self.backend(options),
+            self.backend(plan, options),
             _kinds(plan, asked, streaming),
             with_state=asked is not None,
             streaming=streaming,
@@ -108,13 +104,14 @@ class Engine:
             refuse_unstreamable(plan, field)
         return Session(spec, plan, evaluation, field)
 
-    def backend(self, options: Options) -> Backend:
-        """The backend that a request asks for.
+    def backend(self, plan: Plan, options: Options) -> Backend:
+        """The backend that a request asks for, or that alone can run its loss.
 
         Raises:
-            BackendUnsupported: It is not here.
+            BackendUnsupported: It is not here, or cannot run the loss.
         """
-        return self._backends.of(options.backend, options.device)
+        loss = plan.candidates[0].variant.loss
+        return self._backends.of(options.backend, options.device, loss.backend)
 
     def merge(self, states: Sequence[State], spec: MergeSpec) -> Answer:
         """Finish states made apart, as if their batches had been one.

@@ -144,7 +144,8 @@ class Evaluation:
     def _specification(self, batch: Batch) -> Specification:
         reduction = self._plan.reduction
         loss = batch.candidate.variant.loss
-        params = {"loss": loss.stated or loss.name, **batch.candidate.settings}
+        graph = {"graph": loss.graph} if loss.graph else {}
+        params = {"loss": loss.stated or loss.name, **graph, **batch.candidate.settings}
         return Specification(
             loss=loss.stated or self._plan.symbol.name,
             params=orjson.dumps(params, option=orjson.OPT_SORT_KEYS).decode(),

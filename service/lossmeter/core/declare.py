@@ -102,6 +102,9 @@ class Loss:
         backend: The backend that alone can run it; empty if any can.
         stated: What its states call it, where its name may come to mean another loss.
         wide: The axes of what a kernel makes of an entry, where those are more than any input has.
+        graph: SHA-256 of the graph that computes it, which tells it from another of its name;
+            empty if a function does.
+        dtype: The dtype it is computed in whatever it is given; empty if its inputs decide.
     """
 
     name: str
@@ -121,6 +124,8 @@ class Loss:
     backend: str = ""
     stated: str = ""
     wide: tuple[tuple[str, ...], ...] = ()
+    graph: str = ""
+    dtype: Literal["", "float32", "float64"] = ""
 
     @property
     def called(self) -> str:

@@ -257,6 +257,8 @@ def _on_this_batch(
 
 def _dtype(candidate: Candidate, arrays: Mapping[str, Array]) -> np.dtype[np.floating]:
     """float64 if a value input is, else float32; indices, weights and masks do not decide."""
+    if candidate.variant.loss.dtype:
+        return np.dtype(candidate.variant.loss.dtype)
     values = [arrays[name] for name, domain in candidate.domains.items() if not domain.integers]
     wide = any(x.dtype == np.float64 for x in values)
     return np.dtype(np.float64 if wide else np.float32)

@@ -26,6 +26,8 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
     """
     settings = orjson.loads(spec.params)
     loss = settings.pop("loss")
+    # Sums are finished without the graph that gave their terms: another may have its name now.
+    graph = settings.pop("graph", "")
     named = spec.axis and not spec.joins_outputs
     axes, rank = orjson.loads(spec.axis) if named else ([], 0)
     told = EXPRESSION.fullmatch(spec.loss)
@@ -38,7 +40,11 @@ def stored_plan(spec: Specification, reduction: str | ReductionBody | None) -> P
         if error.field is not None and error.field.startswith("reduction"):
             raise
         raise MalformedRequest("a state of a loss that is not here", field="states") from None
-    candidates = tuple(c for c in plan.candidates if c.variant.loss.name == loss)
+    candidates = tuple(
+        candidate
+        for candidate in plan.candidates
+        if candidate.variant.loss.name == loss and bool(candidate.variant.loss.graph) == bool(graph)
+    )
     if not candidates:
         raise MalformedRequest("a state of a loss that is not here", field="states")
     return replace(plan, candidates=candidates)

@@ -1,12 +1,14 @@
 """Both servers in one process, started and stopped together; N such processes on the same ports."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import FrameType
 
@@ -16,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
+from lossmeter.backends.graphs.folder import Folder
+from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
@@ -24,6 +28,8 @@ from lossmeter.transports.rest.app import create_app
 APP = "lossmeter.transports.serve:create"
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
+# At a time, of REST requests that may wait for a graph.
+THREADS = 32
 ORPHAN_SECONDS = 1.0
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
@@ -33,18 +39,34 @@ PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
 def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
+    _log(settings.log_level)
     take_expressions(settings.expressions)
     engine = Engine(Backends(settings.backend, settings.device))
-    return _WithLifespan(create_app(engine, settings), GrpcServer(engine, settings), settings)
+    limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
+    losses = Folder(settings.losses, limits) if settings.losses else None
+    rest, grpc_server = create_app(engine, settings), GrpcServer(engine, settings)
+    return _WithLifespan(rest, grpc_server, losses, settings.grace_seconds)
+
+
+def _log(level: str) -> None:
+    """The service's own lines beside those of the server, and as theirs."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s:  %(message)s"))
+    ours = logging.getLogger("lossmeter")
+    ours.addHandler(handler)
+    ours.setLevel(level.upper())
 
 
 class _WithLifespan:
-    """An ASGI application whose start and stop are those of the gRPC server too."""
+    """An ASGI application whose start and stop are those of the gRPC server and the graphs too."""
 
-    def __init__(self, app: ASGIApp, grpc_server: GrpcServer, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, grpc_server: GrpcServer, losses: Folder | None, grace: float
+    ) -> None:
         self._app = app
         self._grpc = grpc_server
-        self._grace = settings.grace_seconds
+        self._losses = losses
+        self._grace = grace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -58,11 +80,17 @@ class _WithLifespan:
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
+        if self._losses is not None:
+            # Threads that wait for a graph compute nothing: there may be more than cores.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+            self._losses.watch()
         self._grpc.start()
         _end_with_parent()
         _on_stop_signal(self._stop_accepting)
         yield
         await asyncio.to_thread(self._grpc.stop, self._grace)
+        if self._losses is not None:
+            self._losses.close()
 
     def _stop_accepting(self) -> None:
         # uvicorn drains HTTP before it ends the lifespan; without this gRPC would go on
@@ -122,12 +150,14 @@ def serve(settings: Settings) -> None:
     """Run until told to stop.
 
     Raises:
-        OSError: A port is taken.
+        OSError: A port is taken, or the folder of losses cannot be read.
         BackendUnsupported: The backend or its device is not here.
         InvalidRequest: An expression of the settings is wrong.
     """
     Backends(settings.backend, settings.device).of(None, None)
     take_expressions(settings.expressions)
+    if settings.losses:
+        os.scandir(settings.losses).close()
     http_port = free_port(settings.host, settings.http_port)
     grpc_port = free_port(settings.host, settings.grpc_port)
     ready = settings.model_copy(update={"http_port": http_port, "grpc_port": grpc_port})

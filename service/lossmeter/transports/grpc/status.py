@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from lossmeter.errors import Internal, LossmeterError, MalformedRequest, TooLarge
+from lossmeter.errors import Internal, LossmeterError, MalformedRequest, Overloaded, TooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ def status_of(error: LossmeterError) -> status_pb2.Status:
         },
     )
     details = [_packed(info)]
+    if isinstance(error, Overloaded):
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1))))
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.field, description=error.detail, reason=error.reason

@@ -49,7 +49,8 @@ PROBLEMS = {
 
 def create_app(engine: Engine, settings: Settings) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
-    return Front(engine, create_rest(engine), settings.max_body_bytes)
+    rest, waits = create_rest(engine), bool(settings.losses)
+    return Front(engine, rest, settings.max_body_bytes, waits=waits)
 
 
 def create_rest(engine: Engine) -> FastAPI:

@@ -29,11 +29,15 @@ class Front:
         engine: What evaluates.
         rest: The application behind, FastAPI.
         max_body_bytes: Largest body that is read.
+        waits: Whether evaluations may wait for other processes, so that none keeps others waiting.
     """
 
-    def __init__(self, engine: Engine, rest: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(
+        self, engine: Engine, rest: ASGIApp, max_body_bytes: int, *, waits: bool = False
+    ) -> None:
         self._rest = rest
         self._limit = max_body_bytes
+        self._inline = 0 if waits else INLINE_BYTES
         self._handlers: dict[str, Handler] = {
             "/v1/evaluate": partial(answer_evaluation, engine),
             "/v1/explain": partial(answer_explanation, engine),
@@ -54,7 +58,7 @@ class Front:
             status, fields, answer = 200, {"content-type": "application/json"}, b""
             _check_media(headers)
             data = await body.read(self._limit, headers.get(b"content-length", ""))
-            if len(data) <= INLINE_BYTES:
+            if len(data) <= self._inline:
                 answer = handler(data)
             else:
                 answer = await asyncio.to_thread(handler, data)

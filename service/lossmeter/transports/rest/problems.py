@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 
-from lossmeter.errors import Code, Internal, LossmeterError
+from lossmeter.errors import Code, Internal, LossmeterError, Overloaded
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ STATUS_OF_REASON: Mapping[str, int] = {
     "DUPLICATE_BATCH": 409,
     "NONFINITE": 422,
     "METHOD_NOT_ALLOWED": 405,
+    "OVERLOADED": 429,
 }
 JSON, PROBLEM = "application/json", "application/problem+json"
 
@@ -45,6 +46,8 @@ def problem(error: Exception, accept: str) -> tuple[int, dict[str, str], bytes]:
         error = Internal(f"internal error {number}")
     status = status_of(error)
     headers = {"content-type": PROBLEM if _wanted(accept) else JSON}
+    if isinstance(error, Overloaded):
+        headers["retry-after"] = "1"
     return status, headers, orjson.dumps(document(error, status))
 
 
