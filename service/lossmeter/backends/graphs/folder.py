@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from lossmeter.backends.graphs.graph import Graph, loss_of
 from lossmeter.backends.graphs.sandbox import Failed, Limits, Sandbox
-from lossmeter.backends.graphs.trial import settle
+from lossmeter.backends.graphs.trial import Trial
 from lossmeter.core.declare import NAMES, Loss
 from lossmeter.core.own import OWN
 
@@ -111,7 +111,7 @@ class Folder:
     def _proved(self, name: str, content: bytes) -> Graph:
         graph = Graph(content, self._sandbox)
         try:
-            settle(graph)
+            Trial(graph, self._sandbox.limits.seconds).settle()
         except Failed:
             graph.forget()
             raise

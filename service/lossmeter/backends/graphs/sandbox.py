@@ -1,6 +1,7 @@
 """Processes of their own for graphs: without files, with little memory, and for a short time."""
 
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -14,13 +15,14 @@ from typing import Any, Protocol
 
 # Other programs than the service's: started by their paths, and imported nowhere.
 CHECKS, CHILD = (Path(__file__).with_name(name) for name in ("checks.py", "child.py"))
-DONE, MEMORY, MISSHAPEN = b"+", b"m", b"s"
+# What child.py replies.
+DONE, FAILED, MEMORY, MISSHAPEN = b"+", b"-", b"m", b"s"
 MOST_PROCESSES = 16
 START_SECONDS = 60.0
 MOST_REPLY = 2**20
 MIB = 2**20
-# What the service's environment holds is not for them.
-ENVIRONMENT = {
+# What the service's environment holds is not for them, but for what its Python starts by.
+ENVIRONMENT = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ} | {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ORT_DISABLE_TELEMETRY": "1",
@@ -93,11 +95,6 @@ class Confined:
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return int(self._process.pid)
 
     def send(self, parts: Iterable[bytes | memoryview]) -> None:
         """Send all parts within the limit of time.
@@ -198,7 +195,9 @@ class Sandbox:
         said = bytes(process.receive(1))
         if said != DONE:
             process.stop()
-            raise self.failed(said)
+            raise (
+                Failed("cannot be loaded by ONNX Runtime") if said == FAILED else self.failed(said)
+            )
         self.use(tenant)
         return process
 
