@@ -101,7 +101,14 @@ def check(content: bytes) -> dict[str, Any]:
         onnx.checker.check_model(content, full_check=True)
     except Exception as error:
         raise Refused(f"fails the checker of ONNX: {error}") from None
-    return {**signature, "says": model.doc_string or model.graph.doc_string}
+    return {**signature, "says": _text(model.doc_string or model.graph.doc_string)}
+
+
+def _text(found: str | bytes) -> str:
+    """Text, which comes as bytes where it is none."""
+    if isinstance(found, bytes):
+        raise Refused("holds text that is not UTF-8")
+    return found
 
 
 def _check_model(model: onnx.ModelProto) -> None:
@@ -141,7 +148,7 @@ def _check_graph(graph: onnx.GraphProto) -> None:
 def _check_attribute(attribute: onnx.AttributeProto) -> None:
     if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
         raise Refused("holds sparse tensors")
-    if attribute.name.startswith("value_string"):
+    if _text(attribute.name).startswith("value_string"):
         raise Refused("holds strings")
     own = [attribute.t] if attribute.HasField("t") else []
     for tensor in (*own, *attribute.tensors):
@@ -159,7 +166,7 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
     if any(axis < 0 for axis in tensor.dims) or entries * size > MOST_BYTES:
         raise Refused(f"holds a tensor of more than {MOST_BYTES} bytes")
     raw = tensor.HasField("raw_data")
-    held = len(tensor.raw_data) // size if raw else len(getattr(tensor, field))
+    held = len(tensor.raw_data) / size if raw else len(getattr(tensor, field))
     if held != entries:
         raise Refused(f"holds a tensor that says {entries} entries and has {held}")
 
@@ -178,7 +185,7 @@ def _signature(graph: onnx.GraphProto) -> dict[str, Any]:
 
 
 def _input(value: onnx.ValueInfoProto) -> tuple[str, list[int | str | None]]:
-    name, tensor = value.name, value.type.tensor_type
+    name, tensor = _text(value.name), value.type.tensor_type
     if len(name) > MOST_CHARACTERS or not NAME.fullmatch(name):
         raise Refused("has an input whose name is no identifier")
     if name in BESIDE:
@@ -200,9 +207,10 @@ def _axis(axis: onnx.TensorShapeProto.Dimension) -> int | str | None:
         if axis.dim_value < 1:
             raise Refused("has an input with an axis below 1")
         return int(axis.dim_value)
-    if len(axis.dim_param) > MOST_CHARACTERS or not axis.dim_param.isprintable():
-        raise Refused("has an axis whose name is too long, or no text")
-    return str(axis.dim_param) or None
+    name = _text(axis.dim_param)
+    if len(name) > MOST_CHARACTERS or not name.isprintable():
+        raise Refused("has an axis whose name is too long, or cannot be printed")
+    return name or None
 
 
 def _output(value: onnx.ValueInfoProto) -> str:

@@ -159,10 +159,13 @@ def _content(name: str, folder: int) -> bytes:
         opened = os.open(name + SUFFIX, flags, dir_fd=folder)
     except OSError as error:
         raise Failed(f"cannot be opened: {error.strerror}") from None
-    with open(opened, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             raise Failed("is no regular file")
-        content = file.read(MOST_BYTES + 1)
+        with open(opened, "rb", closefd=False) as file:
+            content = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(opened)
     if len(content) > MOST_BYTES:
         raise Failed(f"has more than {MOST_BYTES} bytes")
     return content

@@ -24,6 +24,8 @@ BLOCK = 32_768
 SPREAD = 16
 # How long a request waits for those before it, which hang if they take that long.
 WAIT_SECONDS = 2.0
+# How a failure begins that a caller is told of.
+OF_CALLERS = "the graph of this loss "
 # Names of axes that mean something to the losses of the catalogue.
 RESERVED = ("S", "T", "M", "inner", "...")
 DOMAINS: Mapping[str, Domain] = {
@@ -99,7 +101,7 @@ class Graph:
                 for start in range(0, rows, step)
             ]
         except Failed as error:
-            raise BackendUnsupported(f"the graph of this loss {error}", field="loss") from None
+            raise BackendUnsupported(f"{OF_CALLERS}{error}", field="loss") from None
         return np.concatenate(blocks) if blocks else np.zeros(0, self.dtype)
 
     def _block(self, arrays: Mapping[str, Array]) -> Array:

@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from lossmeter.backends.graphs.graph import BLOCK, SPREAD, Graph
+from lossmeter.backends.graphs.graph import BLOCK, OF_CALLERS, SPREAD, Graph
 from lossmeter.backends.graphs.sandbox import Failed
 from lossmeter.core.arrays import Array
 from lossmeter.errors import LossmeterError
@@ -73,4 +73,5 @@ class Trial:
         try:
             return self._graph(None, **inputs)
         except LossmeterError as error:
-            raise Failed(f"fails on random data: {error.detail}") from None
+            why = error.detail.removeprefix(OF_CALLERS)
+            raise Failed(f"fails its trial on random data: it {why}") from None
