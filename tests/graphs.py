@@ -47,3 +47,10 @@ def processes(parent: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def put(folder: Path, name: str, text: str) -> None:
+    """Lay a graph into a folder, whole at once."""
+    beside = folder / f".{name}"
+    beside.write_bytes(graph(text))
+    beside.rename(folder / f"{name}.onnx")
