@@ -88,13 +88,15 @@ def print_list(descriptors: Sequence[Any]) -> None:
     """Losses, a line each."""
     table = RichTable("loss", "kind", "what it measures", box=None, header_style="bold")
     for found in descriptors:
-        table.add_row(found["name"], found["kind"], found["summary"])
+        table.add_row(found["name"], found["kind"], Text(found["summary"]))
     out.print(table)
 
 
 def print_loss(found: Any) -> None:
     """What is known of one loss."""
-    out.print(f"[bold]{found['name']}[/]  {found['summary']}\n\n  {found['formula']}\n")
+    # As Text, for what a graph says of itself may hold what rich takes for markup.
+    says = f"  {found['summary']}\n\n  {found['formula']}\n"
+    out.print(Text.assemble((found["name"], "bold"), says))
     table = RichTable(box=None, header_style="bold")
     for heading in ("", "name", "values", "meaning"):
         table.add_column(heading)

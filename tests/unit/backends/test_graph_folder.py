@@ -209,6 +209,18 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: put(path, "own", graph(TOO_MUCH)),
         "it needs more than its limit of 512 MiB of memory",
     ),
+    "samples of 10^12 numbers": (
+        lambda path: put(
+            path,
+            "own",
+            graph(
+                "own (double[N, 1000000, 1000000] predictions) => (double[N] loss)"
+                " { axes = Constant<value = int64[2] {1, 2}>()"
+                " loss = ReduceMax<keepdims = 0>(predictions, axes) }"
+            ),
+        ),
+        "samples of more than",
+    ),
     "what the runtime lacks": (
         lambda path: put(
             path,

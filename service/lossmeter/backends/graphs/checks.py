@@ -21,7 +21,8 @@ MOST_NODES = 20_000
 MOST_INPUTS = 16
 MOST_AXES = 8
 MOST_BYTES = 64 * 2**20
-MOST_CHARACTERS = 64
+# Of a name, and of what a graph says of itself.
+MOST_CHARACTERS, MOST_WORDS = 64, 4096
 # How deep branches of an If may nest.
 DEEPEST = 4
 DOMAINS = ("", "ai.onnx")
@@ -101,7 +102,8 @@ def check(content: bytes) -> dict[str, Any]:
         onnx.checker.check_model(content, full_check=True)
     except Exception as error:
         raise Refused(f"fails the checker of ONNX: {error}") from None
-    return {**signature, "says": _text(model.doc_string or model.graph.doc_string)}
+    says = _text(model.doc_string or model.graph.doc_string)[:MOST_WORDS]
+    return {**signature, "says": "".join(c for c in says if c.isprintable() or c == "\n")}
 
 
 def _text(found: str | bytes) -> str:

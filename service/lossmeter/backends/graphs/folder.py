@@ -14,6 +14,7 @@ from lossmeter.backends.graphs.sandbox import Failed, Limits, Sandbox
 from lossmeter.backends.graphs.trial import Trial
 from lossmeter.core.declare import NAMES, Loss
 from lossmeter.core.own import OWN
+from lossmeter.errors import Overloaded
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,10 @@ class Folder:
             content = _content(name, folder)
             if before is not None and before.digest == hashlib.sha256(content).hexdigest():
                 return False
-            graph = self._proved(name, content)
+            graph = self._proved(content)
+        except Overloaded:
+            del self._marks[name]  # tried again with the next reading
+            return False
         except (Failed, OSError) as error:
             kept = "; the one before stays" if before else ""
             logger.warning("loss %s is refused: it %s%s", _plain(name), _plain(str(error)), kept)
@@ -108,7 +112,7 @@ class Folder:
         logger.info("loss %s is %s", name, "replaced" if before else "there")
         return True
 
-    def _proved(self, name: str, content: bytes) -> Graph:
+    def _proved(self, content: bytes) -> Graph:
         graph = Graph(content, self._sandbox)
         try:
             Trial(graph, self._sandbox.limits.seconds).settle()

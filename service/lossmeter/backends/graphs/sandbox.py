@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lossmeter.errors import Overloaded
+
 # Other programs than the service's: started by their paths, and imported nowhere.
 CHECKS, CHILD = (Path(__file__).with_name(name) for name in ("checks.py", "child.py"))
 # What child.py replies.
-DONE, FAILED, MEMORY, MISSHAPEN = b"+", b"-", b"m", b"s"
+DONE, MEMORY, MISSHAPEN = b"+", b"m", b"s"
 MOST_PROCESSES = 16
 START_SECONDS = 60.0
 MOST_REPLY = 2**20
@@ -76,6 +78,8 @@ class Confined:
                 stderr=subprocess.DEVNULL,
                 env=ENVIRONMENT,
                 cwd="/",
+                # Ctrl-C stops the service, which lets calls in flight finish.
+                start_new_session=True,
             )
         self.receive(1, START_SECONDS)
         self._confine()
@@ -162,7 +166,9 @@ class Sandbox:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._lock = threading.Lock()
+        # In the order in which they were last used.
         self._tenants: dict[Tenant, None] = {}
+        self._closed = False
 
     def check(self, content: bytes) -> Mapping[str, Any]:
         """What a graph takes and gives, as ``checks.check`` tells it.
@@ -188,26 +194,24 @@ class Sandbox:
 
         Raises:
             Failed: The graph cannot be loaded.
+            Overloaded: All others are in use.
         """
-        self._make_room()
+        self._make_room(tenant)
         process = Confined(CHILD, self.limits)
         process.send([*told({"seconds": self.limits.seconds, "bytes": len(content)}), content])
         said = bytes(process.receive(1))
         if said != DONE:
             process.stop()
-            raise (
-                Failed("cannot be loaded by ONNX Runtime") if said == FAILED else self.failed(said)
-            )
-        self.use(tenant)
+            raise self.failed(said, "cannot be loaded by ONNX Runtime")
         return process
 
-    def failed(self, said: bytes) -> Failed:
+    def failed(self, said: bytes, otherwise: str = "failed on these inputs") -> Failed:
         """What a reply means that is not the one wanted."""
         means = {
             MEMORY: f"needs more than its limit of {self.limits.memory // MIB} MiB of memory",
             MISSHAPEN: "gave values of another shape than one per sample",
         }
-        return Failed(means.get(said, "failed on these inputs"))
+        return Failed(means.get(said, otherwise))
 
     def use(self, tenant: Tenant) -> None:
         """Note that a process is in use."""
@@ -215,19 +219,29 @@ class Sandbox:
             self._tenants.pop(tenant, None)
             self._tenants[tenant] = None
 
-    def _make_room(self) -> None:
+    def _make_room(self, tenant: Tenant) -> None:
         with self._lock:
-            for other in list(self._tenants)[: len(self._tenants) + 1 - MOST_PROCESSES]:
-                # One that runs now is passed over: its caller waits no longer than the limit.
+            if self._closed:
+                raise Failed("was taken away; the service is stopping")
+            self._tenants.pop(tenant, None)
+            for other in list(self._tenants):
+                if len(self._tenants) < MOST_PROCESSES:
+                    break
+                # One that runs now is passed over.
                 if other.lock.acquire(blocking=False):
                     other.leave()
                     other.lock.release()
                     del self._tenants[other]
+            if len(self._tenants) >= MOST_PROCESSES:
+                raise Overloaded("too many graphs are in use; try again", field="loss")
+            self._tenants[tenant] = None
 
     def close(self) -> None:
         """End all processes, whatever they do."""
-        for tenant in list(self._tenants):
-            tenant.leave()
+        with self._lock:
+            self._closed = True
+            for tenant in self._tenants:
+                tenant.leave()
 
 
 def told(head: Mapping[str, Any]) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ import numpy as np
 from lossmeter.backends.graphs.graph import BLOCK, OF_CALLERS, SPREAD, Graph
 from lossmeter.backends.graphs.sandbox import Failed
 from lossmeter.core.arrays import Array
-from lossmeter.errors import LossmeterError
+from lossmeter.errors import BackendUnsupported
 
 SEED = 20_060_102
 ROWS = 33
@@ -16,6 +16,8 @@ FEWER = 16
 TURN = 5
 # Odd sizes of the axes that have none: rows of them begin at every boundary.
 FREE = (5, 33)
+# Of a sample of one input.
+MOST_NUMBERS = 2**18
 
 
 class Trial:
@@ -37,28 +39,39 @@ class Trial:
 
         Raises:
             Failed: It does not run, or a value depends on the other rows however it is run.
+            Overloaded: It could not be tried now.
         """
-        axes = [axis for port in self._graph.ports.values() for axis in port.axes]
-        sizes = FREE[:1] if all(isinstance(axis, int) for axis in axes) else FREE
+        shapes = [self._shapes(free) for free in FREE]
+        small = [found for found in shapes if _widest(found) <= MOST_NUMBERS]
+        if not small:
+            raise Failed(f"takes samples of more than {MOST_NUMBERS} numbers")
         for spread in (1, SPREAD):
             self._graph.spread = spread
-            if all(self._by_row(self._drawn(free)) for free in sizes):
+            if all(self._by_row(self._drawn(found)) for found in small):
                 return
         raise Failed("gives a sample another value among other samples")
 
-    def _drawn(self, free: int) -> dict[str, Array]:
+    def _shapes(self, free: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of a sample of each input, its axes of no fixed size of this one."""
+        return {
+            name: tuple(axis if isinstance(axis, int) else free for axis in port.axes)
+            for name, port in self._graph.ports.items()
+        }
+
+    def _drawn(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
         """Numbers in (0, 1) and whole numbers 0 and 1, which most losses take."""
         draw = np.random.default_rng(SEED)
         drawn: dict[str, Array] = {}
-        for name, port in self._graph.ports.items():
-            shape = (ROWS, *(axis if isinstance(axis, int) else free for axis in port.axes))
-            floats = port.dtype.startswith("float")
-            drawn[name] = draw.random(shape) if floats else draw.integers(0, 2, shape)
+        for name, shape in shapes.items():
+            floats = self._graph.ports[name].dtype.startswith("float")
+            size = (ROWS, *shape)
+            drawn[name] = draw.random(size) if floats else draw.integers(0, 2, size)
         return drawn
 
     def _by_row(self, inputs: dict[str, Array]) -> bool:
         """Whether every row has the same bits alone, among few, among many and elsewhere."""
-        times = BLOCK // (ROWS * max(prod(x.shape[1:]) for x in inputs.values())) + 1
+        widest = _widest({name: x.shape[1:] for name, x in inputs.items()})
+        times = BLOCK // (ROWS * widest) + 1
         rows = np.arange(ROWS)
         whole = self._run(inputs)
         picks = [*rows[:, None], rows[:FEWER], np.roll(rows, TURN), np.tile(rows, times)]
@@ -72,6 +85,10 @@ class Trial:
             raise Failed("takes too long for so few rows")
         try:
             return self._graph(None, **inputs)
-        except LossmeterError as error:
+        except BackendUnsupported as error:
             why = error.detail.removeprefix(OF_CALLERS)
             raise Failed(f"fails its trial on random data: it {why}") from None
+
+
+def _widest(shapes: dict[str, tuple[int, ...]]) -> int:
+    return max(map(prod, shapes.values()))
