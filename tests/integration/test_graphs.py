@@ -175,10 +175,14 @@ class Later:
 def test_one_that_is_in_use_for_long_is_overloaded(service: Service) -> None:
     hanging = Later(over_grpc, service, stuck())
     time.sleep(SOON / 2)
+    over = Later(over_grpc, service, {"loss": "tardy", "inputs": ALONE})
     content = orjson.dumps({"loss": "tardy", "inputs": ALONE})
     told = service.http.post("/v1/evaluate", content=content)
     assert (told.status_code, told.json()["reason"]) == (429, "OVERLOADED")
     assert told.headers["retry-after"] == "1"
+    found = over.answer()
+    assert isinstance(found, Refused)
+    assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     hanging.answer()
 
 

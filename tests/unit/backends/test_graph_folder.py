@@ -13,6 +13,7 @@ from lossmeter import evaluate, explain, merge
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer
 from lossmeter.app.explain import Explanation
+from lossmeter.backends.graphs import folder as folders
 from lossmeter.backends.graphs import sandbox
 from lossmeter.backends.graphs.folder import MOST_BYTES, Folder
 from lossmeter.backends.graphs.sandbox import Limits
@@ -79,6 +80,21 @@ def test_a_graph_is_a_loss_by_the_name_of_its_file(opened: Open) -> None:
         "a": 1.0,
         "b": 27.0,
     }
+
+
+def test_few_rows_and_none_are_taken(opened: Open) -> None:
+    opened(cubic=CUBIC, rows=ROWS)
+    assert value("cubic", predictions=3.0, targets=1.0) == 8.0
+    assert value("rows", predictions=[3.0, 1.0], targets=[1.0, 1.0]) == 4.0
+    for loss in ("cubic", "rows"):
+        assert value(loss, predictions=[], targets=[], reduction="sum") == 0.0
+        assert refused(loss, predictions=[], targets=[]).reason == "EMPTY_REDUCTION"
+
+
+def test_a_folder_takes_so_much_together(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "MOST_TOGETHER", len(graph(CUBIC)) + 1)
+    opened(one=CUBIC, two=CUBIC)
+    assert set(OWN) == {"one"}
 
 
 def test_a_mask_takes_away_what_a_graph_would_see(opened: Open) -> None:
@@ -227,7 +243,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
             "own",
             graph("own (double[N] predictions) => (double[N] loss) { loss = Erf(predictions) }"),
         ),
-        "it cannot be loaded by ONNX Runtime",
+        "it cannot be loaded by ONNX Runtime: [ONNXRuntimeError] : 9 : NOT_IMPLEMENTED",
     ),
     "another number of values": (
         lambda path: put(

@@ -2,7 +2,8 @@
 
 It is started by its path, not as a module of the package, and its limits are set from outside
 before it sees a byte of the graph. Requests are a length and JSON, then the bytes that they tell
-of; a reply is one byte and, if that says so, as many loss values as rows were sent.
+of; a reply is one byte and, if that says so, as many loss values as rows were sent. Why a graph
+cannot be loaded is told in words; why it cannot be run is not, for those may hold a caller's data.
 """
 
 import json
@@ -22,6 +23,7 @@ DONE, FAILED, MEMORY, MISSHAPEN = b"+", b"-", b"m", b"s"
 # no row is in a rest that is computed otherwise.
 BOUNDARY = 64
 ROWS = 16
+MOST_WORDS = 255
 
 
 def main() -> None:
@@ -33,7 +35,8 @@ def main() -> None:
         try:
             session = _session(wire.read(head["bytes"]))
         except Exception as error:
-            _say(wire, _kind(error))
+            words = str(error).encode()[:MOST_WORDS]
+            _say(wire, _kind(error), bytes([len(words)]), words)
             return
         _say(wire, DONE)
         while True:
@@ -83,7 +86,6 @@ def _placed(x: NDArray[Any], spread: int) -> NDArray[Any]:
 
 
 def _kind(error: Exception) -> bytes:
-    # The words of an exception may hold a caller's data: they go nowhere.
     return MEMORY if isinstance(error, MemoryError) or "alloc" in str(error) else FAILED
 
 

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 SOURCE, SUFFIX = "folder", ".onnx"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MOST_BYTES = 64 * 2**20
-MOST_FILES = 256
+MOST_TOGETHER = 1024 * 2**20
+MOST_GRAPHS = 256
 POLL_SECONDS = 1.0
 # How long a stream may pause after its graph was replaced.
 PAUSE_SECONDS = 60.0
@@ -99,6 +100,7 @@ class Folder:
             content = _content(name, folder)
             if before is not None and before.digest == hashlib.sha256(content).hexdigest():
                 return False
+            self._check_room(name, content)
             graph = self._proved(content)
         except Overloaded:
             del self._marks[name]  # tried again with the next reading
@@ -111,6 +113,11 @@ class Folder:
         self._graphs[name], self._losses[name] = graph, loss_of(name, graph)
         logger.info("loss %s is %s", name, "replaced" if before else "there")
         return True
+
+    def _check_room(self, name: str, content: bytes) -> None:
+        others = [graph.size for other, graph in self._graphs.items() if other != name]
+        if len(others) >= MOST_GRAPHS or sum(others) + len(content) > MOST_TOGETHER:
+            raise Failed(f"is beyond {MOST_GRAPHS} graphs, or {MOST_TOGETHER} bytes together")
 
     def _proved(self, content: bytes) -> Graph:
         graph = Graph(content, self._sandbox)
@@ -138,8 +145,8 @@ class Folder:
 def _marks(folder: int) -> Iterator[tuple[str, Mark]]:
     """The graphs that lie there, by the names of their losses."""
     with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
-    for file in files[:MOST_FILES]:
+        files = [entry.name for entry in entries if entry.name.endswith(SUFFIX)]
+    for file in files:
         try:
             found = os.stat(file, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:

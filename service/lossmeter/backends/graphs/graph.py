@@ -72,6 +72,7 @@ class Graph:
         }
         self.dtype = np.dtype(found["output"])
         self.says = str(found["says"])
+        self.size = len(content)
         self.spread = 1
         self.lock = threading.Lock()
         self.used_at = time.monotonic()
@@ -94,7 +95,8 @@ class Graph:
             for name, port in self.ports.items()
         }
         rows = min(map(len, arrays.values()))
-        step = max(1, BLOCK // max(prod(x.shape[1:]) for x in arrays.values()))
+        widest = max(prod(x.shape[1:]) for x in arrays.values())
+        step = max(1, BLOCK // max(1, widest))
         try:
             blocks = [
                 self._block({name: x[start : start + step] for name, x in arrays.items()})

@@ -68,19 +68,12 @@ class Confined:
 
     def __init__(self, script: Path, limits: Limits) -> None:
         self._limits = limits
-        self._wire, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", str(script)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                # Messages of a runtime may hold a caller's data.
-                stderr=subprocess.DEVNULL,
-                env=ENVIRONMENT,
-                cwd="/",
-                # Ctrl-C stops the service, which lets calls in flight finish.
-                start_new_session=True,
-            )
+        try:
+            self._wire, theirs = socket.socketpair()
+            with theirs:
+                self._process = _started(script, theirs)
+        except OSError as error:
+            raise Failed(f"got no process: {error.strerror}") from None
         self.receive(1, START_SECONDS)
         self._confine()
 
@@ -147,6 +140,20 @@ class Confined:
         self._wire.close()
 
 
+def _started(script: Path, wire: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", str(script)],
+        stdin=wire.fileno(),
+        stdout=subprocess.DEVNULL,
+        # Messages of a runtime may hold a caller's data.
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+        cwd="/",
+        # Ctrl-C stops the service, which lets calls in flight finish.
+        start_new_session=True,
+    )
+
+
 class Tenant(Protocol):
     """What has a process in a sandbox."""
 
@@ -201,8 +208,9 @@ class Sandbox:
         process.send([*told({"seconds": self.limits.seconds, "bytes": len(content)}), content])
         said = bytes(process.receive(1))
         if said != DONE:
+            words = process.receive(process.receive(1)[0]).decode(errors="replace")
             process.stop()
-            raise self.failed(said, "cannot be loaded by ONNX Runtime")
+            raise self.failed(said, f"cannot be loaded by ONNX Runtime: {words}")
         return process
 
     def failed(self, said: bytes, otherwise: str = "failed on these inputs") -> Failed:
