@@ -2,6 +2,8 @@
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from lossmeter.app.explain import Explanation
 from lossmeter.backends.graphs import folder as folders
 from lossmeter.backends.graphs import sandbox
 from lossmeter.backends.graphs.folder import MOST_BYTES, Folder
-from lossmeter.backends.graphs.sandbox import Limits
+from lossmeter.backends.graphs.sandbox import Confined, Limits
 from lossmeter.core.own import OWN
 from lossmeter.errors import LossmeterError
 from lossmeter.plan.request import EvaluateSpec
@@ -341,6 +343,33 @@ def test_processes_are_limited_in_number(opened: Open, monkeypatch: pytest.Monke
     for _ in range(2):
         assert [value(f"own{i}", **PAIR) for i in range(4)] == [5.0] * 4
         assert len(processes(os.getpid())) == 2
+
+
+def test_no_process_is_there_beyond_those_in_use(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "MOST_PROCESSES", 1)
+    opened(cubic=CUBIC, slow=slow())
+    hanging = threading.Thread(
+        target=refused, args=("slow",), kwargs={"predictions": [0.0], "targets": [1500.0]}
+    )
+    assert value("slow", predictions=[3.0], targets=[2.0]) == 1.0
+    hanging.start()
+    time.sleep(0.5)
+    assert refused("cubic", **PAIR).reason == "OVERLOADED"
+    hanging.join()
+    assert value("cubic", **PAIR) == 14.0
+
+
+def test_a_fault_between_question_and_answer_mixes_no_answers(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(cubic=CUBIC)
+    with monkeypatch.context() as broken:
+        broken.setattr(Confined, "receive", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            value("cubic", **PAIR)
+    assert value("cubic", predictions=[2.0, 2.0], targets=[0.0, 0.0]) == 8.0
 
 
 def test_no_process_is_left(opened: Open) -> None:

@@ -24,6 +24,8 @@ MOST_BYTES = 64 * 2**20
 MOST_TOGETHER = 1024 * 2**20
 MOST_GRAPHS = 256
 POLL_SECONDS = 1.0
+# How long a trial of some eighty runs may take, in times of what one may.
+TRIAL = 3
 # How long a stream may pause after its graph was replaced.
 PAUSE_SECONDS = 60.0
 MOST_CHARACTERS = 200
@@ -57,13 +59,15 @@ class Folder:
         threading.Thread(target=self._watch, name="losses", daemon=True).start()
 
     def _watch(self) -> None:
+        trouble = ""
         while not self._stopping.wait(POLL_SECONDS):
+            before, trouble = trouble, ""
             try:
                 self.read()
             except OSError as error:
-                logger.warning("the folder of losses cannot be read: %s", error.strerror)
-            except Exception:
-                logger.exception("the folder of losses cannot be read")
+                trouble = str(error.strerror)
+            if trouble != before:
+                logger.warning("the folder of losses: %s", trouble or "can be read again")
 
     def close(self) -> None:
         """End the watch and all processes; the losses are gone."""
@@ -109,6 +113,9 @@ class Folder:
             kept = "; the one before stays" if before else ""
             logger.warning("loss %s is refused: it %s%s", _plain(name), _plain(str(error)), kept)
             return False
+        except Exception:
+            logger.exception("loss %s is refused", _plain(name))  # and disturbs no other
+            return False
         self._drop(name)
         self._graphs[name], self._losses[name] = graph, loss_of(name, graph)
         logger.info("loss %s is %s", name, "replaced" if before else "there")
@@ -122,7 +129,7 @@ class Folder:
     def _proved(self, content: bytes) -> Graph:
         graph = Graph(content, self._sandbox)
         try:
-            Trial(graph, self._sandbox.limits.seconds).settle()
+            Trial(graph, TRIAL * self._sandbox.limits.seconds).settle()
         except Failed:
             graph.forget()
             raise

@@ -14,7 +14,7 @@ from lossmeter.backends.graphs.sandbox import DONE, Confined, Failed, Sandbox, t
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.declare import InputSpec, Loss
-from lossmeter.core.domains import REAL, Domain, Input, Interval
+from lossmeter.core.domains import REAL, Domain, Input, Interval, shape_words
 from lossmeter.core.program import Program
 from lossmeter.errors import BackendUnsupported, Overloaded
 
@@ -111,6 +111,11 @@ class Graph:
             raise Overloaded("the graph of this loss is busy; try again", field="loss")
         try:
             return self._run(self._ready(), arrays)
+        except Failed:
+            raise
+        except BaseException:
+            self.leave()  # a reply may be on its way, which the next request would take for its own
+            raise
         finally:
             self.used_at = time.monotonic()
             self.lock.release()
@@ -149,6 +154,7 @@ class Graph:
         with self.lock:
             self.leave()
             self._content = b""
+            self._sandbox.release(self)
 
 
 class GraphBackend:
@@ -179,7 +185,7 @@ def loss_of(name: str, graph: Graph) -> Loss:
         inputs=inputs,
         params=(),
         output="per_sample" if any(spec.kind.core for spec in inputs) else "elementwise",
-        output_shape=inputs[0].kind.lead,
+        output_shape=shape_words(inputs[0].kind.lead),
         reduces_as=None,
         source=f"ONNX graph with the SHA-256 {graph.digest}",
         examples=(),

@@ -227,6 +227,11 @@ class Sandbox:
             self._tenants.pop(tenant, None)
             self._tenants[tenant] = None
 
+    def release(self, tenant: Tenant) -> None:
+        """Note that a graph will not be used again."""
+        with self._lock:
+            self._tenants.pop(tenant, None)
+
     def _make_room(self, tenant: Tenant) -> None:
         with self._lock:
             if self._closed:
