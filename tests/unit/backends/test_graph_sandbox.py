@@ -21,7 +21,7 @@ wire.recv(1)
 def attempt(tmp_path: Path, code: str) -> bytes:
     """What a script comes to once it is confined: "+" if it does all of this code."""
     body = textwrap.indent(code, "    ")
-    end = 'except (OSError, MemoryError):\n    wire.sendall(b"-")\n'
+    end = 'except (OSError, ValueError, MemoryError):\n    wire.sendall(b"-")\n'
     script = tmp_path / "script.py"
     script.write_text(f'{START}try:\n{body}\n    wire.sendall(b"+")\n{end}time.sleep(60)\n')
     process = Confined(script, LIMITS)
