@@ -14,7 +14,6 @@ import pytest
 from lossmeter import evaluate
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backends
-from lossmeter.app.engine import Engine
 from lossmeter.backends import onnx, tracing
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.backends.onnx import DEVICES, OnnxBackend, Session, Sessions
@@ -25,6 +24,7 @@ from lossmeter.errors import BackendUnsupported
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
 from tests.golden.cases import Case, of_frameworks
+from tests.unit.engines import engine_on
 
 MIB = 2**20
 NOTHING: frozenset[str] = frozenset()
@@ -238,17 +238,6 @@ class Slow(NumpyBackend):
         return values
 
 
-class Only(Backends):
-    """One backend, whatever is asked for."""
-
-    def __init__(self, backend: NumpyBackend) -> None:
-        super().__init__()
-        self._only = backend
-
-    def of(self, name: str | None, device: str | None) -> NumpyBackend:
-        return self._only
-
-
 def test_blocks_computed_ahead_have_the_same_bits() -> None:
     arrays = {**pair(640), "mask": RNG.random(640) < 0.9, "sample_weight": RNG.random(640)}
     for reduction in ("mean", "none", "max", "quantile"):
@@ -256,7 +245,7 @@ def test_blocks_computed_ahead_have_the_same_bits() -> None:
         spec = EvaluateSpec.model_validate({"loss": "binary_cross_entropy", "reduction": body})
         slow = Slow()
         answers = [
-            cast(Answer, Engine(Only(backend)).evaluate(spec, Tensors(arrays)))
+            cast(Answer, engine_on(backend).evaluate(spec, Tensors(arrays)))
             for backend in (slow, NumpyBackend())
         ]
         assert slow.most == 2

@@ -9,7 +9,6 @@ import pytest
 
 from lossmeter import evaluate, merge
 from lossmeter.app.answer import Answer
-from lossmeter.app.engine import Engine
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
@@ -18,12 +17,13 @@ from lossmeter.core.own import OWN
 from lossmeter.core.program import Program
 from lossmeter.core.state import State
 from lossmeter.errors import LossmeterError, LossNotFound, StateMismatch
-from lossmeter.plan.batch import BLOCK
 from lossmeter.plan.own import take_expressions
 from lossmeter.plan.request import read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.settings import Settings
+from tests.unit.engines import engine_on
 
+BLOCK = NumpyBackend.block
 GAP = {
     "expression": "k * square(predictions - targets)",
     "params": {"k": 2},
@@ -135,23 +135,30 @@ class Watching(NumpyBackend):
     entries: ClassVar[list[int]] = []
 
     def run(
-        self, program: Program, operands: Mapping[str, Array], extras: Mapping[str, Array]
+        self,
+        program: Program,
+        operands: Mapping[str, Array],
+        extras: Mapping[str, Array],
+        shared: frozenset[str],
     ) -> Array:
         self.entries.append(len(operands["x"]))
-        return super().run(program, operands, extras)
+        return super().run(program, operands, extras, shared)
 
 
 @pytest.mark.parametrize(
     ("text", "most"),
     [
         ("sum(square(x), axis=-1)", BLOCK // 100),
-        ("max(expand_dims(x, axis=-1) * expand_dims(x, axis=-2), axis=(-1, -2))", BLOCK // 100**2),
+        (
+            "max(expand_dims(x, axis=-1) * expand_dims(x, axis=-2), axis=(-1, -2))",
+            BLOCK // 100**2,
+        ),
     ],
 )
 def test_blocks_are_cut_by_the_widest_step(text: str, most: int) -> None:
     Watching.entries.clear()
     spec = read_evaluate({"loss": {"expression": text}})
-    Engine(Watching()).evaluate(spec, Tensors({"x": np.ones((1000, 100))}))
+    engine_on(Watching()).evaluate(spec, Tensors({"x": np.ones((1000, 100))}))
     assert (max(Watching.entries), sum(Watching.entries)) == (most, 1000)
 
 

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from lossmeter.backends.graphs.sandbox import DONE, Confined, Failed, Sandbox, told
-from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.backends.machine import instruction_set
 from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.declare import InputSpec, Loss
 from lossmeter.core.domains import REAL, Domain, Input, Interval, shape_words
@@ -162,13 +162,19 @@ class GraphBackend:
 
     name = NAME
     device = "cpu"
+    block = BLOCK
+    multiple = 1
+    ahead = 0
 
     def __init__(self) -> None:
-        machine = NumpyBackend().profile.partition("/")[2]
-        self.profile = f"{NAME}-{version('onnxruntime')}/{machine}"
+        self.profile = f"{NAME}-{version('onnxruntime')}/{instruction_set()}"
 
     def run(
-        self, program: Program, operands: Mapping[str, Array], extras: Mapping[str, Array]
+        self,
+        program: Program,
+        operands: Mapping[str, Array],
+        extras: Mapping[str, Array],
+        shared: frozenset[str],
     ) -> Array:
         """Loss values of one block of C-contiguous arrays."""
         return program(NUMPY, operands, extras)
