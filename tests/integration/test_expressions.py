@@ -215,7 +215,7 @@ def crossing(size: int) -> Request:
 
 
 def test_axes_are_crossed_in_little_memory(service: Service) -> None:
-    assert over_rest(service, crossing(1024)).bits == (1.0).hex()
+    assert over_rest(service, crossing(512)).bits == (1.0).hex()
 
 
 # The text, the reason and where.
@@ -332,9 +332,9 @@ def test_grpc_takes_a_loss_or_an_expression(service: Service) -> None:
 
 
 def test_crossed_axes_that_are_too_many_are_refused(service: Service) -> None:
-    response = post(service, "/v1/evaluate", body(crossing(1025)))
+    response = post(service, "/v1/evaluate", body(crossing(513)))
     assert told_by_http(response) == over_http("TOO_LARGE", AT)
-    assert (response.json()["limit"], response.json()["actual"]) == (2**20, 1025**2)
+    assert (response.json()["limit"], response.json()["actual"]) == (2**18, 513**2)
 
 
 def test_values_beyond_float64_are_values(service: Service) -> None:

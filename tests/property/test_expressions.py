@@ -128,6 +128,27 @@ def same_or_beyond(found: Array, expected: Array) -> bool:
         return bool(np.allclose(found, expected, rtol=1e-9, atol=1e-9, equal_nan=True))
 
 
+@settings(MANY, max_examples=100)
+@given(text=numbers(4, 0).map(lambda x: f"(a + {x})"), cut=st.integers(1, 36))
+def test_a_drawn_expression_gives_the_same_on_a_graph(text: str, cut: int) -> None:
+    rng = np.random.default_rng(cut)
+    inputs = {"a": rng.normal(size=37), "b": rng.normal(size=37)}
+    inputs |= {"p": rng.normal(size=(37, 7)), "q": rng.normal(size=(37, 7))}
+    given = {name: x for name, x in inputs.items() if name in names(text)}
+
+    def values(backend: str, rows: slice) -> Array:
+        part = {name: x[rows] for name, x in given.items()}
+        options = {"backend": backend}
+        found = evaluate({"expression": text}, part, reduction="none", options=options)
+        assert isinstance(found, Answer)
+        return np.asarray(found.value)
+
+    whole = values("onnx", slice(None))
+    assert same_or_beyond(whole, values("numpy", slice(None)))
+    parts = [values("onnx", rows) for rows in (slice(0, cut), slice(cut, None))]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
 @MANY
 @given(text=numbers(4, 0).map(lambda x: f"(a + {x})"), cut=st.integers(1, 36))
 def test_a_value_depends_on_its_own_sample_alone(text: str, cut: int) -> None:

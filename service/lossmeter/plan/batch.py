@@ -21,7 +21,7 @@ from lossmeter.plan.weights import aligned, beside_of, repeated, weight_entries
 # Of samples, classes, or steps and labels that a loss compares.
 MOST_PAIRS = 2**26
 # Of what an expression makes of one entry by crossing its axes.
-MOST_CROSSED = 2**20
+MOST_CROSSED = 2**18
 # What the frameworks call their parameters of a number a class.
 CLASS_KEYWORDS = {"class_factor": "weight", INNER_FACTOR: "class_weights"}
 

@@ -60,8 +60,11 @@ def _sign(run: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _mean(xp: Namespace, x: Array, axis: Axis, keepdims: bool) -> Array:
-    size = prod(x.shape[at] for at in (axis if isinstance(axis, tuple) else (axis,)))
-    return xp.sum(x, axis=axis, keepdims=keepdims) / size
+    total = xp.sum(x, axis=axis, keepdims=keepdims)
+    sizes = [x.shape[at] for at in (axis if isinstance(axis, tuple) else (axis,))]
+    # A traced array may leave a size free: then it is counted.
+    free = None in sizes
+    return total / (xp.sum(xp.ones_like(x), axis=axis, keepdims=keepdims) if free else prod(sizes))
 
 
 def _min(xp: Namespace, x: Array, axis: Axis, keepdims: bool) -> Array:
