@@ -49,6 +49,8 @@ def main() -> None:
 def _session(graph: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # The next level fuses a scale into a product that it then computes in float32.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
