@@ -92,6 +92,8 @@ def d2_score(
     lowest = rate(xp, constant + xp.zeros_like(predictions), targets)
     # 1 - least may be 1 in the computing dtype; its logarithm is -least.
     best = xp.sum(weights * xp.maximum(lowest, least), axis=0)
+    # A 0 of either sign: divided by, it decides the sign of infinity.
+    best = xp.where(best == 0.0, xp.zeros_like(best), best)
     missed = xp.sum(weights * rate(xp, predictions, targets), axis=0)
     scores = 1.0 - missed / best
     if family in QUANTILE_FAMILIES:
