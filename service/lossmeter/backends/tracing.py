@@ -22,6 +22,7 @@ from lossmeter.core.program import Program
 Signature = Mapping[str, tuple[np.dtype[Any], tuple[int | str, ...]]]
 Axes: TypeAlias = int | tuple[int, ...] | None
 VALUES = "values"
+FALSE = "false"
 FLOATS = (ndx.float32, ndx.float64)
 
 
@@ -171,4 +172,28 @@ def trace(
             {name: arguments[name] for name in operands},
             {name: arguments[name] for name in extras},
         )
-    return ndx.build(arguments, {VALUES: values}, drop_unused=True)
+    return built(arguments, {VALUES: values})
+
+
+def built(arguments: Mapping[str, Array], outputs: Mapping[str, Array]) -> onnx.ModelProto:
+    """The graph from arguments to outputs, for ONNX Runtime as it is.
+
+    ONNX Runtime 1.31 drops a Not before a Where that another node needs too, and then refuses the
+    graph: an Equal with false is left alone.
+    """
+    model = ndx.build(dict(arguments), dict(outputs), drop_unused=True)
+    if _replace_not(model.graph):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(False), FALSE))
+    return model
+
+
+def _replace_not(graph: onnx.GraphProto) -> int:
+    """How many nodes were replaced, those of nested graphs among them."""
+    count = 0
+    for node in graph.node:
+        count += sum(_replace_not(attribute.g) for attribute in node.attribute)
+        if node.op_type == "Not":
+            node.op_type = "Equal"
+            node.input.append(FALSE)
+            count += 1
+    return count
