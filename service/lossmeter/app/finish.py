@@ -32,15 +32,7 @@ def answer_from(
     Raises:
         EmptyReduction: A mean of nothing, where it is an error.
     """
-    reduction = plan.reduction
-    if reduction.own_divisor:
-        own = candidate.own
-        reduction = replace(
-            reduction,
-            own_divisor=own not in ("", "lengths"),
-            own_numerator=own == "lengths",
-            floor=candidate.parameter["epsilon"] if own == "ratio" else 0.0,
-        )
+    reduction = own_reduction(plan.reduction, candidate)
     empty = plan.symbol.dialect.empty if reduction.nothing is None else reduction.nothing
     outcomes: dict[Key, Outcome] = {}
     if output is None:
@@ -71,6 +63,19 @@ def answer_from(
         relative_error=max((o.relative_error for o in outcomes.values()), default=0.0) or None,
         groups=_groups(state, outcomes) if reduction.by and not macro else None,
         masked=plan.symbol.dialect.masked,
+    )
+
+
+def own_reduction(reduction: Reduction, candidate: Candidate) -> Reduction:
+    """The reduction, with what the dialect's own mean of this loss divides by or sums."""
+    if not reduction.own_divisor:
+        return reduction
+    own = candidate.own
+    return replace(
+        reduction,
+        own_divisor=own not in ("", "lengths"),
+        own_numerator=own == "lengths",
+        floor=candidate.parameter["epsilon"] if own == "ratio" else 0.0,
     )
 
 

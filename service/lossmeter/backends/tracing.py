@@ -6,7 +6,8 @@ bits depend on where in a block a row lies.
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any, TypeAlias, cast
 
@@ -60,7 +61,7 @@ def by_halves(x: Array) -> Array:
 class _Onnx:
     """The primitives of a kernel, traced."""
 
-    def __init__(self, row_sum: RowSum) -> None:
+    def __init__(self, row_sum: RowSum | None) -> None:
         self._row_sum = row_sum
 
     def __getattr__(self, name: str) -> Any:
@@ -69,10 +70,10 @@ class _Onnx:
         return getattr(ndx, name)
 
     def sum(self, x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
-        """Sums over axes that are not the first have the same bits wherever their row lies."""
+        """Sums whose bits do not depend on where their row lies, if they have their own way."""
         axes = _from_first(axis, x.ndim)
         sizes = [x.shape[a] for a in axes]
-        if x.dtype not in FLOATS or 0 in axes or None in sizes:
+        if not self._row_sum or x.dtype not in FLOATS or 0 in axes or None in sizes:
             return ndx.sum(x, axis=axis, keepdims=keepdims)
         order = [*(a for a in range(x.ndim) if a not in axes), *axes]
         last = x if order == [*range(x.ndim)] else ndx.permute_dims(x, tuple(order))
@@ -135,6 +136,30 @@ class _Onnx:
         return ndx.where(u == 1.0, x, ndx.where(far, grown, grown * (x / ndx.log(u))))
 
 
+class _Portable(_Onnx):
+    """The primitives for a graph that others run, under the options that they happen to have.
+
+    ONNX Runtime by default joins a product of matrices with a transpose or a scale beside it into
+    one operator that computes float64 as float32. It leaves an Einsum alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def matmul(self, a: Array, b: Array, /) -> Array:
+        """Products of matrices, or of as many pairs of them as lie in the axes before."""
+        batch = "abc"[: a.ndim - 2]
+        equation = f"{batch}ij,{batch}jk->{batch}ik"
+        return _array(op.einsum([a.unwrap_spox(), b.unwrap_spox()], equation=equation))
+
+    def matrix_transpose(self, x: Array, /) -> Array:
+        """The last two axes exchanged."""
+        return _array(op.einsum([x.unwrap_spox()], equation="...ij->...ji"))
+
+
+PORTABLE = cast(Namespace, _Portable())
+
+
 def _array(var: spox.Var) -> Array:
     return ndx.asarray(var)
 
@@ -164,9 +189,7 @@ def trace(
         name: ndx.argument(shape=shape, dtype=ndx.from_numpy_dtype(dtype))
         for name, (dtype, shape) in {**operands, **extras}.items()
     }
-    with warnings.catch_warnings():
-        # That atan is computed in float32 is what the Newton step of stable.angle is for.
-        warnings.simplefilter("ignore")
+    with quiet():
         values = program(
             cast(Namespace, _Onnx(row_sum)),
             {name: arguments[name] for name in operands},
@@ -197,3 +220,15 @@ def _replace_not(graph: onnx.GraphProto) -> int:
             node.input.append(FALSE)
             count += 1
     return count
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings: that atan is computed in float32 is what stable.angle's Newton step is for."""
+    # One at a time: the filter of warnings is the whole process's, and tracing is all Python.
+    with _tracing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+_tracing = Lock()

@@ -153,7 +153,7 @@ def bind(plan: Plan, tensors: Tensors) -> Batch:
         inputs=grown,
         shared=layout.shared,
         extras=_extras(candidate, shape, grown, arrays),
-        constants=_constants(candidate, layout.sizes),
+        constants=constants_of(candidate, layout.sizes),
         weights=weights,
         mask=mask,
         groups=groups_of(plan, candidate, shape, given.get(by) if by else None),
@@ -276,7 +276,7 @@ def _extras(
     extras = {name: _broadcast(x, elements, name) for name, x in candidate.per_output.items()}
     if candidate.factor is not None:
         extras[FACTOR] = _broadcast(candidate.factor, shape, "weight")
-    if (weights := _class_values(candidate)) is not None and not candidate.program.inner:
+    if (weights := class_values(candidate)) is not None and not candidate.program.inner:
         extras[FACTOR] = _broadcast(weights, shape, "class_weights")
     for name in (WHERE, TARGET_FACTOR):
         if (numbers := candidate.around.get(name)) is not None:
@@ -297,7 +297,7 @@ def _by_row(candidate: Candidate, rank: int, given: Mapping[str, Array]) -> bool
     return any(x.ndim >= axes > 0 and x.shape[0] > 1 for x, axes in full)
 
 
-def _class_values(candidate: Candidate) -> Array | None:
+def class_values(candidate: Candidate) -> Array | None:
     """The factor on the value of each class that is kept."""
     weights = candidate.around.get(INNER_FACTOR)
     if weights is None or not candidate.rules.get(Rule.DROP_FIRST):
@@ -315,11 +315,11 @@ def _broadcast(numbers: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
-def _constants(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, Array]:
+def constants_of(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, Array]:
     """Array parameters with a number for each class."""
     constants = dict(candidate.per_class)
     sized = {name: sizes.get("C", 2) for name in constants}
-    if (weights := _class_values(candidate)) is not None and candidate.program.inner:
+    if (weights := class_values(candidate)) is not None and candidate.program.inner:
         constants[INNER_FACTOR] = weights
         sized[INNER_FACTOR] = sizes["inner"]
     for name, numbers in constants.items():

@@ -90,7 +90,7 @@ def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> ClassT
     if asked == "balanced":
         return _balanced(batch, inputs, omit)
     if _of_labels(batch):
-        return _given_labels(asked)
+        return given_labels(asked)
     return ClassTable(_given(asked, batch.classes))
 
 
@@ -118,7 +118,7 @@ def _given(asked: ClassWeight, classes: int) -> Array:
     return table
 
 
-def _given_labels(asked: ClassWeight) -> ClassTable:
+def given_labels(asked: ClassWeight) -> ClassTable:
     if isinstance(asked, list):
         return ClassTable(np.asarray(asked, np.float64), np.arange(len(asked)), closed=True)
     assert isinstance(asked, dict)

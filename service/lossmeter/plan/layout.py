@@ -107,7 +107,7 @@ def _summed_last(
         raise ShapeMismatch(
             f"{specs[0].name} needs an axis for the samples", field=f"inputs.{specs[0].name}"
         )
-    axes = _asked_axes(candidate, body, first.ndim)
+    axes = summed_axes(candidate, body, first.ndim)
     kept = [axis for axis in range(body) if axis not in axes]
     order = [*kept, *([body] if by_class else []), *axes, *range(first.ndim - classes, first.ndim)]
     moved = {}
@@ -122,7 +122,7 @@ def _summed_last(
     return moved, rank, "the axis of the samples is summed" if 0 in axes else None
 
 
-def _asked_axes(candidate: Candidate, body: int, rank: int) -> list[int]:
+def summed_axes(candidate: Candidate, body: int, rank: int) -> list[int]:
     asked = candidate.rules.get(Rule.SUMMED_AXES)
     if asked is None:
         return list(range(0 if candidate.variant.all_axes else 1, body))

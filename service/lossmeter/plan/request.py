@@ -129,6 +129,35 @@ class MergeSpec(Body):
     options: MergeOptions = MergeOptions()
 
 
+class ExportSpec(Body):
+    """What is to be exported, but for the name of the loss."""
+
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters, as in a request; JSON."
+    )
+    reduction: str | ReductionBody | None = Field(
+        None, description="A name, or a JSON object; the default of the loss if absent."
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        "float64", description="Dtype of the inputs that are values."
+    )
+    opset: Annotated[int, Field(ge=17, le=21)] = Field(
+        17, description="Version of the operators, 17 to 21."
+    )
+    ir_version: Annotated[int, Field(ge=8, le=10)] = Field(
+        8, description="Version of the file format, 8 to 10."
+    )
+    sizes: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = Field(
+        default_factory=dict, description='Sizes of axes that are to be fixed, as {"C": 3}; JSON.'
+    )
+    rank: Annotated[int, Field(ge=0, le=8)] | None = Field(
+        None, description="Axes of the loss values, or of samples and image; 1 if absent, 2 there."
+    )
+    stands_for: str | None = Field(
+        None, description="Canonical loss, of a symbol whose inputs choose between several."
+    )
+
+
 M = TypeVar("M", bound=Body)
 LOSS = 'a loss is a name, or {"expression": ...}'
 

@@ -1,0 +1,163 @@
+"""A loss as an ONNX graph that runs elsewhere: weights, mask and reduction inside."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import ndonnx as ndx
+import numpy as np
+import onnx
+import orjson
+from onnx import numpy_helper
+
+from lossmeter.app.finish import own_reduction
+from lossmeter.app.graph_inputs import Form, Given, form_of
+from lossmeter.app.graph_losses import block_of
+from lossmeter.app.graph_reductions import EXPORTED, Outputs, Reducing, reduced, unreduced
+from lossmeter.backends.opsets import lower
+from lossmeter.backends.tracing import quiet
+from lossmeter.core.arrays import Array
+from lossmeter.errors import BackendUnsupported, ParameterInvalid
+from lossmeter.plan.groups import MOST_AXES
+from lossmeter.plan.plan import Candidate, Plan
+from lossmeter.plan.request import ExportSpec
+
+WEIGHT, MASK = "sample_weight", "mask"
+NOTHING = (
+    "Domains are not checked: a value outside of one gives what the formula gives. "
+    "What the service refuses, a mean of nothing among it, is NaN."
+)
+
+
+def export(plan: Plan, spec: ExportSpec, version: str) -> bytes:
+    """A loss as a serialised ONNX model; the same request gives the same bytes.
+
+    Args:
+        plan: The loss, its parameters and the reduction.
+        spec: What form the graph is to have.
+        version: Version of this package, for the metadata.
+
+    Raises:
+        BackendUnsupported: The loss or reduction cannot be exported, or a size is missing.
+        ParameterInvalid: A setting that the loss does not have.
+        TooLarge: The graph would be.
+    """
+    _refuse(plan)
+    form = form_of(plan, spec)
+    given = {**form.given(), **_beside(form)}
+    arguments = {
+        name: ndx.argument(shape=one.dims, dtype=ndx.from_numpy_dtype(one.dtype))
+        for name, one in given.items()
+    }
+    with quiet():
+        outputs = _outputs(plan, form, dict(arguments))
+    model = ndx.build(arguments, outputs)
+    lower(model, spec.opset)
+    model.ir_version = spec.ir_version
+    _give_defaults(model.graph, given)
+    _tell(model, plan, form, version)
+    return model.SerializeToString(deterministic=True)
+
+
+def _refuse(plan: Plan) -> None:
+    """Refuse reductions that a graph does not have, and losses that are graphs already."""
+    reduction = plan.reduction
+    if reduction.name not in EXPORTED:
+        raise BackendUnsupported(
+            f"{reduction.name} cannot be exported; these can: {', '.join(EXPORTED)}",
+            field="reduction",
+        )
+    for name in ("axis", "by"):
+        if getattr(reduction, name):
+            raise BackendUnsupported(
+                f"a graph gives one number, without {name}; export none and reduce its values",
+                field=f"reduction.{name}",
+            )
+    loss = plan.candidates[0].variant.loss
+    if loss.backend:
+        raise BackendUnsupported(f"{loss.name} is a graph already", field="loss")
+
+
+def _beside(form: Form) -> dict[str, Given]:
+    """Weights and mask, each of the rank of the loss values and 1 where it is left out."""
+    loss = form.candidate.variant.loss
+    together = loss.collapses and loss.weighs_samples is None
+    weight = np.ones((1,) * (0 if together else form.rank), form.dtype)
+    mask = np.ones((1,) * form.rank, np.bool_)
+    return {
+        WEIGHT: Given((None,) * weight.ndim, form.dtype, "weights of the loss values", weight),
+        MASK: Given((None,) * mask.ndim, mask.dtype, "which of them are kept", mask),
+    }
+
+
+def _outputs(plan: Plan, form: Form, arguments: dict[str, Array]) -> Outputs:
+    weights, mask = arguments.pop(WEIGHT), arguments.pop(MASK)
+    block = block_of(form, arguments, weights, mask)
+    dialect, candidate = plan.symbol.dialect, form.candidate
+    if plan.reduction.name == "none":
+        masked = math.nan if dialect.masked is None else dialect.masked
+        masked = _empty(plan) if candidate.variant.loss.collapses else masked
+        narrow = candidate.variant.narrow
+        values = unreduced(block, masked, np.dtype(np.float32) if narrow else form.dtype)
+        one = candidate.variant.loss.collapses and not _several(candidate)
+        return {name: ndx.reshape(x, ()) for name, x in values.items()} if one else values
+    reduction = own_reduction(plan.reduction, candidate)
+    return reduced(Reducing(block, reduction, _columns(candidate, form)), _empty(plan))
+
+
+def _empty(plan: Plan) -> float:
+    """What a mean of nothing is."""
+    nothing = plan.reduction.nothing
+    empty = plan.symbol.dialect.empty if nothing is None else nothing
+    return math.nan if empty is None else empty
+
+
+def _columns(candidate: Candidate, form: Form) -> str | list[float] | None:
+    """How several outputs are joined, where there are several.
+
+    Raises:
+        ParameterInvalid: There are more axes than samples and outputs.
+    """
+    columns = candidate.columns
+    if columns is None or (form.rank == 1 and columns != "raw_values"):
+        return None
+    if not 1 <= form.rank <= MOST_AXES:
+        raise ParameterInvalid("one axis of samples and one of outputs", field="rank")
+    return columns
+
+
+def _several(candidate: Candidate) -> bool:
+    """Whether the one value of a batch is of several outputs, each with its own."""
+    return candidate.parameter.get("columns") == "raw_values"
+
+
+def _give_defaults(graph: onnx.GraphProto, given: Mapping[str, Given]) -> None:
+    """What stands for inputs that are left out, and what each input is."""
+    for value in graph.input:
+        one = given[value.name]
+        value.doc_string = one.description
+        if one.default is not None:
+            graph.initializer.append(numpy_helper.from_array(one.default, value.name))
+
+
+def _tell(model: onnx.ModelProto, plan: Plan, form: Form, version: str) -> None:
+    """Say in the model what it is."""
+    loss, dialect = form.candidate.variant.loss, plan.symbol.dialect
+    params = {k: v for k, v in form.candidate.in_force.items() if v is not None}
+    facts = {
+        "loss": loss.name,
+        "symbol": plan.symbol.name,
+        "params": orjson.dumps(dict(form.candidate.settings), option=orjson.OPT_SORT_KEYS).decode(),
+        "reduction": plan.reduction.name,
+        "dialect": dialect.name,
+        "dialect_version": dialect.version,
+        "source": loss.source,
+        "formula": loss.formula,
+        "empty": "NaN" if math.isnan(_empty(plan)) else str(_empty(plan)),
+        "lossmeter_version": version,
+    }
+    del params
+    model.producer_name, model.producer_version = "lossmeter", version
+    model.graph.name = loss.name
+    model.doc_string = f"{loss.summary}\n\n{NOTHING}"
+    onnx.helper.set_model_props(model, facts)
