@@ -2,6 +2,7 @@
 
 from lossmeter.api import evaluate as evaluate
 from lossmeter.api import explain as explain
+from lossmeter.api import export as export
 from lossmeter.api import merge as merge
 
 __version__ = "0.1.0"

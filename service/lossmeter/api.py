@@ -10,12 +10,13 @@ import numpy as np
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
+from lossmeter.app.export import exported
 from lossmeter.backends.graphs.folder import Folder
 from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.core.arrays import Array
 from lossmeter.core.state import State
 from lossmeter.errors import ShapeMismatch
-from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.request import EvaluateSpec, ExportSpec, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.json import read_fields
 
@@ -128,6 +129,36 @@ def _request(  # noqa: PLR0917 what a request is made of
     }
     spec = read_evaluate({name: value for name, value in body.items() if value is not None})
     return spec, _tensors(arrays)
+
+
+def export(
+    loss: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    reduction: Reduction = None,
+    **form: Any,
+) -> bytes:
+    """A loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+    Args:
+        loss: Canonical name or framework symbol.
+        params: Parameters, in the names of the loss or of the symbol's framework.
+        reduction: A name, or a mapping with its settings; the symbol's default if None.
+        form: ``dtype``, ``opset``, ``ir_version``, ``sizes``, ``rank``, ``stands_for``, as in a
+            request.
+
+    Returns:
+        The serialised model.
+
+    Raises:
+        LossmeterError: The request is wrong, or the loss or reduction has no graph.
+    """
+    body = {
+        "params": _string_keys(params or {}),
+        "reduction": dict(reduction) if isinstance(reduction, Mapping) else reduction,
+        **form,
+    }
+    return exported(loss, read(ExportSpec, body))
 
 
 def merge(

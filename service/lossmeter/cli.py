@@ -1,4 +1,4 @@
-"""The command line: serve, evaluate, explain, merge, losses."""
+"""The command line: serve, evaluate, explain, merge, losses, export."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from rich.text import Text
 from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation
+from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
@@ -25,7 +26,14 @@ from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, Pa
 from lossmeter.plan.names import symbol_of
 from lossmeter.plan.own import take_expressions
 from lossmeter.plan.plan import default_reduction, prepare
-from lossmeter.plan.request import EvaluateSpec, Expression, MergeSpec, read, read_evaluate
+from lossmeter.plan.request import (
+    EvaluateSpec,
+    ExportSpec,
+    Expression,
+    MergeSpec,
+    read,
+    read_evaluate,
+)
 from lossmeter.plan.tensors import Tensors
 from lossmeter.printing import (
     Format,
@@ -36,7 +44,7 @@ from lossmeter.printing import (
     print_loss,
 )
 from lossmeter.settings import Settings
-from lossmeter.wire.json import explanation_body
+from lossmeter.wire.json import explanation_body, read_export
 from lossmeter.wire.states import read_state, state_bytes
 from lossmeter.wire.tables import Columns, Table, column_names, together
 
@@ -75,6 +83,10 @@ ParamsOption = Annotated[str, typer.Option(help="Parameters as JSON.")]
 
 def _setting(name: str) -> Any:
     return Settings.model_fields[name].description
+
+
+def _form(name: str) -> Any:
+    return ExportSpec.model_fields[name].description
 
 
 FolderOption = Annotated[str | None, typer.Option("--losses", help=_setting("losses"))]
@@ -232,6 +244,35 @@ def losses(
             print_loss(found)
         else:
             print_list(found["losses"])
+
+
+@app.command()
+def export(  # noqa: PLR0917 one option each, and typer passes them by name
+    name: Annotated[str, typer.Argument(help="Canonical name or symbol.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the graph to this file.")],
+    params: ParamsOption = "{}",
+    reduction: ReductionOption = None,
+    dtype: Annotated[str, typer.Option(help=_form("dtype"))] = "float64",
+    opset: Annotated[str, typer.Option(help=_form("opset"))] = "17",
+    ir_version: Annotated[str, typer.Option(help=_form("ir_version"))] = "8",
+    sizes: Annotated[str, typer.Option(help=_form("sizes"))] = "{}",
+    rank: Annotated[str | None, typer.Option(help=_form("rank"))] = None,
+    stands_for: Annotated[str | None, typer.Option(help=_form("stands_for"))] = None,
+) -> None:
+    """Write a loss as an ONNX graph that runs elsewhere, weights, mask and reduction inside."""
+    asked = {
+        "params": params,
+        "reduction": reduction,
+        "dtype": dtype,
+        "opset": opset,
+        "ir_version": ir_version,
+        "sizes": sizes,
+        "rank": rank,
+        "stands_for": stands_for,
+    }
+    with _mistakes_told():
+        spec = read_export({field: text for field, text in asked.items() if text is not None})
+        output.write_bytes(exported(name, spec))
 
 
 def main() -> None:

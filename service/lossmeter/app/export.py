@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from importlib.metadata import version
+from threading import Lock
 
 import ndonnx as ndx
 import numpy as np
@@ -19,7 +20,7 @@ from lossmeter.backends.tracing import quiet
 from lossmeter.core.arrays import Array
 from lossmeter.errors import BackendUnsupported, ParameterInvalid
 from lossmeter.plan.groups import MOST_AXES
-from lossmeter.plan.plan import Candidate, Plan
+from lossmeter.plan.plan import Candidate, Plan, prepare
 from lossmeter.plan.request import ExportSpec
 
 WEIGHT, MASK = "sample_weight", "mask"
@@ -29,13 +30,26 @@ NOTHING = (
 )
 
 
-def export(plan: Plan, spec: ExportSpec, version: str) -> bytes:
-    """A loss as a serialised ONNX model; the same request gives the same bytes.
+VERSION = version("lossmeter")
+# One graph at a time: tracing is all Python, and leaves the warnings of others alone only so.
+_tracing = Lock()
+
+
+def exported(loss: str, spec: ExportSpec) -> bytes:
+    """A loss of the catalogue, or a symbol, as a serialised ONNX model.
+
+    Raises:
+        LossmeterError: As ``prepare`` and ``export``.
+    """
+    return export(prepare(loss, spec.params, spec.reduction), spec)
+
+
+def export(plan: Plan, spec: ExportSpec) -> bytes:
+    """A plan as a serialised ONNX model; the same request gives the same bytes.
 
     Args:
         plan: The loss, its parameters and the reduction.
         spec: What form the graph is to have.
-        version: Version of this package, for the metadata.
 
     Raises:
         BackendUnsupported: The loss or reduction cannot be exported, or a size is missing.
@@ -49,13 +63,12 @@ def export(plan: Plan, spec: ExportSpec, version: str) -> bytes:
         name: ndx.argument(shape=one.dims, dtype=ndx.from_numpy_dtype(one.dtype))
         for name, one in given.items()
     }
-    with quiet():
-        outputs = _outputs(plan, form, dict(arguments))
-    model = ndx.build(arguments, outputs)
+    with _tracing, quiet():
+        model = ndx.build(arguments, _outputs(plan, form, dict(arguments)))
     lower(model, spec.opset)
     model.ir_version = spec.ir_version
     _give_defaults(model.graph, given)
-    _tell(model, plan, form, version)
+    _tell(model, plan, form)
     return model.SerializeToString(deterministic=True)
 
 
@@ -126,6 +139,11 @@ def _columns(candidate: Candidate, form: Form) -> str | list[float] | None:
     return columns
 
 
+def _divisor(plan: Plan) -> dict[str, str]:
+    divisor = plan.reduction.divisor
+    return {} if divisor is None else {"divisor": repr(divisor)}
+
+
 def _several(candidate: Candidate) -> bool:
     """Whether the one value of a batch is of several outputs, each with its own."""
     return candidate.parameter.get("columns") == "raw_values"
@@ -140,24 +158,23 @@ def _give_defaults(graph: onnx.GraphProto, given: Mapping[str, Given]) -> None:
             graph.initializer.append(numpy_helper.from_array(one.default, value.name))
 
 
-def _tell(model: onnx.ModelProto, plan: Plan, form: Form, version: str) -> None:
+def _tell(model: onnx.ModelProto, plan: Plan, form: Form) -> None:
     """Say in the model what it is."""
     loss, dialect = form.candidate.variant.loss, plan.symbol.dialect
-    params = {k: v for k, v in form.candidate.in_force.items() if v is not None}
     facts = {
         "loss": loss.name,
         "symbol": plan.symbol.name,
         "params": orjson.dumps(dict(form.candidate.settings), option=orjson.OPT_SORT_KEYS).decode(),
         "reduction": plan.reduction.name,
+        **_divisor(plan),
         "dialect": dialect.name,
         "dialect_version": dialect.version,
         "source": loss.source,
         "formula": loss.formula,
         "empty": "NaN" if math.isnan(_empty(plan)) else str(_empty(plan)),
-        "lossmeter_version": version,
+        "lossmeter_version": VERSION,
     }
-    del params
-    model.producer_name, model.producer_version = "lossmeter", version
+    model.producer_name, model.producer_version = "lossmeter", VERSION
     model.graph.name = loss.name
     model.doc_string = f"{loss.summary}\n\n{NOTHING}"
     onnx.helper.set_model_props(model, facts)

@@ -17,7 +17,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec
 from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE
 from lossmeter.core.stable import sigmoid, softmax
-from lossmeter.dialects import keras, optax, tensorflow, torch
+from lossmeter.dialects import keras, optax, sklearn, tensorflow, torch
 from lossmeter.dialects.symbols import Rule
 from lossmeter.errors import BackendUnsupported, ParameterInvalid, TooLarge
 from lossmeter.plan.batch import class_values
@@ -178,7 +178,7 @@ def form_of(plan: Plan, spec: ExportSpec) -> Form:
 
 
 def _form(candidate: Candidate, spec: ExportSpec) -> Form:
-    loss, sizes = candidate.variant.loss, {**_classes(candidate), **spec.sizes}
+    loss, sizes = candidate.variant.loss, {**spec.sizes, **_fixed(candidate, spec.sizes)}
     body = _body(candidate, spec)
     lead = _lead(candidate, spec, sizes, body)
     own: dict[str, Dims] = {}
@@ -187,7 +187,8 @@ def _form(candidate: Candidate, spec: ExportSpec) -> Form:
         without = CLASSES not in sizes or candidate.domains[one.name].index
         if one.kind.lead and (loss.output == "elementwise" or (one.kind.optional and without)):
             core = ()
-        own[one.name] = (*((LAST,) if candidate.program.inner else ()), *core)
+        last = CLASSES if CLASSES in one.kind.core or candidate.variant.by_class else LAST
+        own[one.name] = (*((last,) if candidate.program.inner else ()), *core)
     for axes, shape in _numbers(candidate, lead, own):
         sizes |= {axis: n for axis, n in zip(axes[::-1], shape[::-1], strict=False) if n > 1}
     return Form(candidate, lead, own, body, sizes, np.dtype(spec.dtype))
@@ -226,25 +227,27 @@ def _names(axes: int) -> Dims:
     return ((ROWS, *(f"d{axis}" for axis in range(1, max(axes, 0))))) if axes > 0 else ()
 
 
-def _classes(candidate: Candidate) -> Sizes:
-    """The sizes that parameters fix: of the corners of a box, and where they hold a number each."""
-    lists = [*candidate.per_class.values()]
-    core = candidate.variant.loss.inputs[0].kind.core
-    if isinstance(candidate.class_weight, list) and CLASSES in core:
-        lists.append(np.asarray(candidate.class_weight))
-    if CLASSES in core and (labels := candidate.settings.get("labels")) is not None:
-        lists.append(np.unique(np.asarray(labels)))
-    if isinstance(columns := candidate.parameter.get("columns"), list):
-        lists.append(np.asarray(columns))
-    if candidate.variant.by_class and (weights := candidate.around.get(INNER_FACTOR)) is not None:
-        lists.append(weights)
-    sizes = {axis: int(axis) for axis in core if axis.isdecimal()}
-    sizes |= {CLASSES: len(numbers) for numbers in lists}
-    if isinstance(many := candidate.settings.get("num_classes"), int):
-        sizes[CLASSES] = many
-    if candidate.rules.get(Rule.OUTPUTS, 1) > 1:
-        sizes["d1"] = candidate.rules[Rule.OUTPUTS]
-    return sizes
+def _fixed(candidate: Candidate, asked: Sizes) -> Sizes:
+    """The sizes that parameters fix, and those of axes that are numbers: a box's corners."""
+    variant, settings = candidate.variant, candidate.settings
+    first = variant.loss.inputs[0].kind
+    of_class: list[Any] = list(candidate.per_class.values())
+    if CLASSES in first.core and (CLASSES in asked or not first.optional):
+        of_class.append(candidate.class_weight)
+    if variant.survey is sklearn.COLUMNS:
+        of_class.append(settings["labels"] and {*settings["labels"]})
+    if variant.by_class:
+        of_class.append(candidate.around.get(INNER_FACTOR))
+    of_class.append(candidate.parameter.get("columns"))
+    many = [len(x) for x in of_class if isinstance(x, list | set | np.ndarray)]
+    if isinstance(classes := settings.get("num_classes"), int):
+        many.append(classes)
+    outputs = candidate.rules.get(Rule.OUTPUTS, 1)
+    return {
+        **{axis: int(axis) for axis in first.core if axis.isdecimal()},
+        **({CLASSES: many[0]} if many else {}),
+        **({"d1": outputs} if outputs > 1 else {}),
+    }
 
 
 def _last(rank: int, axis: int) -> tuple[int, ...]:

@@ -178,8 +178,14 @@ def _run(
         for spec in candidate.variant.loss.inputs
     }
     sizes = {**form.sizes, "inner": _inner(form)}
-    numbers = {name: ndx.asarray(x, dtype=dtype) for name, x in constants_of(candidate, sizes).items()}
-    extras = {**_extras(form, operands["predictions"] if WHERE in candidate.around else None), **numbers, **(constants or {})}
+    numbers = {
+        name: ndx.asarray(x, dtype=dtype) for name, x in constants_of(candidate, sizes).items()
+    }
+    extras = {
+        **_extras(form, operands["predictions"] if WHERE in candidate.around else None),
+        **numbers,
+        **(constants or {}),
+    }
     program = _on_this_batch(form, given, operands, weights)
     try:
         return program(PORTABLE, operands, extras)
@@ -208,7 +214,7 @@ def _extras(form: Form, predictions: Array | None) -> Arrays:
     extras = {name: ndx.asarray(x, dtype=dtype) for name, x in numbers.items()}
     if predictions is not None:
         where = ndx.asarray(moved_constant(candidate, WHERE, rank))
-        extras[WHERE] = ((predictions == predictions) | True) & where
+        extras[WHERE] = (ndx.isnan(predictions) | True) & where
     return extras
 
 
@@ -220,11 +226,17 @@ def _on_this_batch(form: Form, given: Arrays, operands: Arrays, weights: Array) 
         # One weight for all is none for each.
         predictions = operands["predictions"]
         own = predictions.dynamic_shape[-1]
-        many = ndx.where(ndx.prod(weights.dynamic_shape) > 1, own, ndx.prod(predictions.dynamic_shape))
+        many = ndx.where(
+            ndx.prod(weights.dynamic_shape) > 1, own, ndx.prod(predictions.dynamic_shape)
+        )
         params["elements"] = ndx.astype(many, predictions.dtype)
     amount = params.get("label_smoothing", 0.0)
     rank = given["predictions"].ndim if "predictions" in given else 0
-    if form.candidate.variant.smooths_by_last and amount and form.candidate.axis not in (-1, rank - 1):
+    if (
+        form.candidate.variant.smooths_by_last
+        and amount
+        and form.candidate.axis not in (-1, rank - 1)
+    ):
         params["label_smoothing"] = 0.0
         last = ndx.astype(given["predictions"].dynamic_shape[-1], operands["predictions"].dtype)
         guards = (("smooth_targets", (amount, last)), *program.guards)
@@ -264,6 +276,7 @@ def _own(form: Form, arrays: Arrays, losses: Array) -> Array | None:
     candidate = form.candidate
     match candidate.own:
         case "factor":
+            assert candidate.factor is not None
             return ndx.asarray(candidate.factor)
         case "class_factor":
             factor = ndx.asarray(candidate.per_class["class_factor"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import ndonnx as ndx
 import numpy as np
+import spox.opset.ai.onnx.v21 as op
 
 from lossmeter.app.graph_losses import Block
 from lossmeter.backends.tracing import PORTABLE
@@ -154,9 +155,14 @@ def _extreme(to: Reducing, sign: float) -> Outputs:
     if to.columns is not None:
         return {LOSS: _joined(value, to.columns)}
     found = ndx.where(lost, odd, kept & (ended == top))
-    entries = ndx.prod(block.losses.dynamic_shape) if block.losses.ndim else 1
-    row = ndx.argmax(ndx.astype(found, ndx.int32)) // (entries // ndx.maximum(block.rows, 1))
+    place = ndx.argmax(ndx.astype(found, ndx.int32))
+    row = _whole(place, _whole(ndx.prod(block.losses.dynamic_shape), ndx.maximum(block.rows, 1)))
     return {LOSS: value, INDEX: ndx.where(empty, -1, row)}
+
+
+def _whole(a: Array, b: Array) -> Array:
+    """Whole part of the quotient of whole numbers, of which none is below 0."""
+    return ndx.asarray(op.div(a.unwrap_spox(), ndx.maximum(b, 1).unwrap_spox()))
 
 
 def _joined(values: Array, columns: str | list[float] | None) -> Array:

@@ -78,9 +78,7 @@ def _named_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
 def _larger_is_positive(arrays: Arrays, kept: Array, _: Settings) -> Arrays:
     """The larger of two labels as 1; one label alone counts as the smaller."""
     targets = arrays["targets"]
-    low, high = (
-        ndx.where(kept, targets, far) for far in (np.inf, -np.inf)
-    )
+    low, high = (ndx.where(kept, targets, far) for far in (np.inf, -np.inf))
     least = -PORTABLE.max(_ended(-low))
     most = PORTABLE.max(_ended(high))
     return {**arrays, "targets": ndx.astype((targets == most) & (most > least), targets.dtype)}

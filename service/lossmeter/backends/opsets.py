@@ -20,9 +20,12 @@ def lower(model: onnx.ModelProto, opset: int) -> None:
     for graph in _graphs(model.graph):
         constants = {node.output[0]: node for node in graph.node if node.op_type == "Constant"}
         for node in graph.node:
-            if opset < AXES_AS_INPUT and node.op_type in REDUCES and len(node.input) > 1:
-                axes = numpy_helper.to_array(constants[node.input.pop()].attribute[0].t)
-                node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
+            if opset < AXES_AS_INPUT and node.op_type in REDUCES:
+                _drop(node, "noop_with_empty_axes")
+                for axes in list(node.input)[1:]:
+                    value = numpy_helper.to_array(constants[axes].attribute[0].t)
+                    node.attribute.append(onnx.helper.make_attribute("axes", value.tolist()))
+                    node.input.remove(axes)
             if opset < SATURATES and node.op_type == "Cast":
                 _drop(node, "saturate")
     for domain in model.opset_import:

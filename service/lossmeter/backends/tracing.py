@@ -124,7 +124,7 @@ class _Onnx:
 
     def sort(self, x: Array, /, *, axis: int = -1, descending: bool = False) -> Array:
         """A row with NaN has no order here: all of it is NaN, as what NumPy makes of it is."""
-        hidden = ndx.any(ndx.isnan(x), axis=axis, keepdims=True)
+        hidden = self.any(ndx.isnan(x), axis=axis, keepdims=True)
         ordered = ndx.sort(x, axis=axis, descending=descending)
         return ndx.where(hidden, ndx.asarray(np.nan, dtype=x.dtype), ordered)
 

@@ -946,6 +946,119 @@ class GetLossResponse(_message.Message):
 Global___GetLossResponse: _TypeAlias = GetLossResponse  # noqa: Y015
 
 @_typing.final
+class ExportLossRequest(_message.Message):
+    """Which loss to export, and in what form."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SizesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PARAMS_FIELD_NUMBER: _builtins.int
+    REDUCTION_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    OPSET_FIELD_NUMBER: _builtins.int
+    IR_VERSION_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    STANDS_FOR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Canonical name or framework symbol."""
+    dtype: _builtins.str
+    """Dtype of the inputs that are values: float32 or float64; float64 if empty."""
+    opset: _builtins.int
+    """Version of the operators, 17 to 21; 17 if not set."""
+    ir_version: _builtins.int
+    """Version of the file format, 8 to 10; 8 if not set."""
+    rank: _builtins.int
+    """Number of axes of the loss values; of samples and image, where a loss sums axes."""
+    stands_for: _builtins.str
+    """Canonical loss, of a symbol whose inputs choose between several."""
+    @_builtins.property
+    def params(self) -> _struct_pb2.Struct:
+        """Parameters, in the names of the loss or of the symbol's framework."""
+
+    @_builtins.property
+    def reduction(self) -> _struct_pb2.Value:
+        """A name, or an object with a name and settings; the symbol's default if not set."""
+
+    @_builtins.property
+    def sizes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Sizes of axes that are to be fixed; the others are free."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        params: _struct_pb2.Struct | None = ...,
+        reduction: _struct_pb2.Value | None = ...,
+        dtype: _builtins.str = ...,
+        opset: _builtins.int | None = ...,
+        ir_version: _builtins.int | None = ...,
+        sizes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        rank: _builtins.int | None = ...,
+        stands_for: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version", "_opset", b"_opset", "_rank", b"_rank", "ir_version", b"ir_version", "opset", b"opset", "params", b"params", "rank", b"rank", "reduction", b"reduction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version", "_opset", b"_opset", "_rank", b"_rank", "dtype", b"dtype", "ir_version", b"ir_version", "name", b"name", "opset", b"opset", "params", b"params", "rank", b"rank", "reduction", b"reduction", "sizes", b"sizes", "stands_for", b"stands_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ir_version: _TypeAlias = _typing.Literal["ir_version"]  # noqa: Y015
+    _WhichOneofArgType__ir_version: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version"]  # noqa: Y015
+    _WhichOneofReturnType__opset: _TypeAlias = _typing.Literal["opset"]  # noqa: Y015
+    _WhichOneofArgType__opset: _TypeAlias = _typing.Literal["_opset", b"_opset"]  # noqa: Y015
+    _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
+    _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ir_version) -> _WhichOneofReturnType__ir_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__opset) -> _WhichOneofReturnType__opset | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+
+Global___ExportLossRequest: _TypeAlias = ExportLossRequest  # noqa: Y015
+
+@_typing.final
+class ExportLossResponse(_message.Message):
+    """The loss exported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.bytes
+    """The serialised ONNX model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportLossResponse: _TypeAlias = ExportLossResponse  # noqa: Y015
+
+@_typing.final
 class LossDescriptor(_message.Message):
     """What is known of a loss."""
 

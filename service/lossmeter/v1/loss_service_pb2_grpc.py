@@ -68,6 +68,11 @@ class LossServiceStub:
                 request_serializer=lossmeter_dot_v1_dot_loss__service__pb2.GetLossRequest.SerializeToString,
                 response_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.GetLossResponse.FromString,
                 _registered_method=True)
+        self.ExportLoss = channel.unary_unary(
+                '/lossmeter.v1.LossService/ExportLoss',
+                request_serializer=lossmeter_dot_v1_dot_loss__service__pb2.ExportLossRequest.SerializeToString,
+                response_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.ExportLossResponse.FromString,
+                _registered_method=True)
 
 
 class LossServiceServicer:
@@ -145,6 +150,17 @@ class LossServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportLoss(self, request, context):
+        """Exports a loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+        It fails with NOT_FOUND if nothing has the name, with INVALID_ARGUMENT if a parameter or setting
+        is wrong, with FAILED_PRECONDITION and the reason BACKEND_UNSUPPORTED if the loss or reduction
+        has no graph or a size is missing, and with RESOURCE_EXHAUSTED if the graph would be too large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LossServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +193,11 @@ def add_LossServiceServicer_to_server(servicer, server):
                     servicer.GetLoss,
                     request_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.GetLossRequest.FromString,
                     response_serializer=lossmeter_dot_v1_dot_loss__service__pb2.GetLossResponse.SerializeToString,
+            ),
+            'ExportLoss': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportLoss,
+                    request_deserializer=lossmeter_dot_v1_dot_loss__service__pb2.ExportLossRequest.FromString,
+                    response_serializer=lossmeter_dot_v1_dot_loss__service__pb2.ExportLossResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -345,6 +366,33 @@ class LossService:
             '/lossmeter.v1.LossService/GetLoss',
             lossmeter_dot_v1_dot_loss__service__pb2.GetLossRequest.SerializeToString,
             lossmeter_dot_v1_dot_loss__service__pb2.GetLossResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLoss(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lossmeter.v1.LossService/ExportLoss',
+            lossmeter_dot_v1_dot_loss__service__pb2.ExportLossRequest.SerializeToString,
+            lossmeter_dot_v1_dot_loss__service__pb2.ExportLossResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -81,6 +81,13 @@ class LossServiceStub:
     """Describes one loss, by canonical name or symbol. It fails with NOT_FOUND if nothing has the
     name.
     """
+    ExportLoss: _grpc.UnaryUnaryMultiCallable[_loss_service_pb2.ExportLossRequest, _loss_service_pb2.ExportLossResponse]
+    """Exports a loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+    It fails with NOT_FOUND if nothing has the name, with INVALID_ARGUMENT if a parameter or setting
+    is wrong, with FAILED_PRECONDITION and the reason BACKEND_UNSUPPORTED if the loss or reduction
+    has no graph or a size is missing, and with RESOURCE_EXHAUSTED if the graph would be too large.
+    """
 
 @_typing.type_check_only
 class LossServiceAsyncStub(LossServiceStub):
@@ -134,6 +141,13 @@ class LossServiceAsyncStub(LossServiceStub):
     GetLoss: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.GetLossRequest, _loss_service_pb2.GetLossResponse]  # type: ignore[assignment]
     """Describes one loss, by canonical name or symbol. It fails with NOT_FOUND if nothing has the
     name.
+    """
+    ExportLoss: _aio.UnaryUnaryMultiCallable[_loss_service_pb2.ExportLossRequest, _loss_service_pb2.ExportLossResponse]  # type: ignore[assignment]
+    """Exports a loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+    It fails with NOT_FOUND if nothing has the name, with INVALID_ARGUMENT if a parameter or setting
+    is wrong, with FAILED_PRECONDITION and the reason BACKEND_UNSUPPORTED if the loss or reduction
+    has no graph or a size is missing, and with RESOURCE_EXHAUSTED if the graph would be too large.
     """
 
 class LossServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -221,6 +235,19 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_loss_service_pb2.GetLossResponse, _abc.Awaitable[_loss_service_pb2.GetLossResponse]]:
         """Describes one loss, by canonical name or symbol. It fails with NOT_FOUND if nothing has the
         name.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportLoss(
+        self,
+        request: _loss_service_pb2.ExportLossRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_loss_service_pb2.ExportLossResponse, _abc.Awaitable[_loss_service_pb2.ExportLossResponse]]:
+        """Exports a loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+        It fails with NOT_FOUND if nothing has the name, with INVALID_ARGUMENT if a parameter or setting
+        is wrong, with FAILED_PRECONDITION and the reason BACKEND_UNSUPPORTED if the loss or reduction
+        has no graph or a size is missing, and with RESOURCE_EXHAUSTED if the graph would be too large.
         """
 
 def add_LossServiceServicer_to_server(servicer: LossServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

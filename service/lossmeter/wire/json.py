@@ -21,7 +21,14 @@ from lossmeter.errors import (
     TooLarge,
     UnknownField,
 )
-from lossmeter.plan.request import EvaluateSpec, MergeSpec, ReductionBody, read, read_evaluate
+from lossmeter.plan.request import (
+    EvaluateSpec,
+    ExportSpec,
+    MergeSpec,
+    ReductionBody,
+    read,
+    read_evaluate,
+)
 from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.states import read_state, state_bytes, state_hash
 from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, check_labels, from_bytes
@@ -110,6 +117,32 @@ def read_merge(body: bytes | bytearray | memoryview) -> tuple[list[State], Merge
     return [
         read_state(_base64(text, f"states.{at}"), f"states.{at}") for at, text in enumerate(states)
     ], spec
+
+
+# Fields of an export that are text as they stand; the others are JSON.
+TEXT = ("dtype", "stands_for")
+
+
+def read_export(fields: Mapping[str, str]) -> ExportSpec:
+    """What a query or a command line asks to be exported.
+
+    Raises:
+        LossmeterError: It is no such request.
+    """
+    read_fields = {}
+    for name, text in fields.items():
+        word = name in TEXT or (name == "reduction" and not text.startswith("{"))
+        read_fields[name] = (
+            text if word or name not in ExportSpec.model_fields else _json(text, name)
+        )
+    return read(ExportSpec, read_fields)
+
+
+def _json(text: str, field: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"not JSON: {error.msg}", field=field) from None
 
 
 def tensor(value: Any, field: str, labels: bool = False) -> Array:

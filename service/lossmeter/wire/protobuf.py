@@ -15,7 +15,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.spelling import number
 from lossmeter.core.state import State
 from lossmeter.errors import DtypeUnsupported, MalformedRequest
-from lossmeter.plan.request import EvaluateSpec, MergeSpec, read, read_evaluate
+from lossmeter.plan.request import EvaluateSpec, ExportSpec, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import tensor_pb2 as tensor_pb
@@ -88,7 +88,23 @@ def _loss_spec(message: pb.LossSpec, field: str) -> dict[str, Any]:
     return fields
 
 
-def _asked(message: pb.EvaluateRequest | pb.LossSpec | pb.MergeStatesRequest) -> dict[str, Any]:
+def read_export(message: pb.ExportLossRequest) -> ExportSpec:
+    """What is to be exported.
+
+    Raises:
+        LossmeterError: It is no such request.
+    """
+    fields = _asked(message)
+    fields |= {name: text for name in ("dtype", "stands_for") if (text := getattr(message, name))}
+    for name in ("opset", "ir_version", "rank"):
+        if message.HasField(name):
+            fields[name] = getattr(message, name)
+    return read(ExportSpec, {**fields, "sizes": dict(message.sizes)})
+
+
+def _asked(
+    message: pb.EvaluateRequest | pb.LossSpec | pb.MergeStatesRequest | pb.ExportLossRequest,
+) -> dict[str, Any]:
     """What a message says of parameters and reduction."""
     fields: dict[str, Any] = {}
     if not isinstance(message, pb.MergeStatesRequest) and message.HasField("params"):

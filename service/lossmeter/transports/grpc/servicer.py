@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import grpc
 
 from lossmeter.app.engine import Engine
+from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import MalformedRequest
@@ -15,6 +16,7 @@ from lossmeter.wire.protobuf import (
     answer_message,
     explanation_message,
     message_of,
+    read_export,
     read_merge,
     read_spec,
     read_tensors,
@@ -75,3 +77,9 @@ class LossService(pb_grpc.LossServiceServicer):
     ) -> pb.GetLossResponse:
         """One loss, by canonical name, alias or symbol."""
         return message_of({"loss": find_descriptor(request.name)}, pb.GetLossResponse())
+
+    def ExportLoss(
+        self, request: pb.ExportLossRequest, context: grpc.ServicerContext
+    ) -> pb.ExportLossResponse:
+        """One loss as an ONNX graph."""
+        return pb.ExportLossResponse(model=exported(request.name, read_export(request)))

@@ -1,16 +1,19 @@
 """The FastAPI application: catalogue, health and the OpenAPI document."""
 
+import re
 from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from lossmeter import __version__
 from lossmeter.app.engine import Engine
+from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import (
@@ -20,7 +23,7 @@ from lossmeter.errors import (
     NotFound,
     UnknownField,
 )
-from lossmeter.plan.request import read
+from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
 from lossmeter.transports.rest import schema
 from lossmeter.transports.rest.front import (
@@ -30,12 +33,15 @@ from lossmeter.transports.rest.front import (
     answer_merge,
 )
 from lossmeter.transports.rest.problems import problem
+from lossmeter.wire.json import read_export
 
 DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
 
 Tensors are nested lists, `{"dtype", "data"}`, or `{"dtype", "shape", "base64"}`. Errors are
 RFC 9457 problem documents with `reason` and `field`."""
 NOT_FOUND, NOT_ALLOWED = 404, 405
+ONNX = "application/octet-stream"
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 REF = "#/components/schemas/{model}"
 PROBLEMS = {
     400: "The request is wrong",
@@ -88,7 +94,7 @@ def _add_catalogue(app: FastAPI) -> None:
         tags=["catalogue"],
         response_model=schema.LossList,
         responses=_problems(400),
-        openapi_extra={"parameters": _parameters()},
+        openapi_extra={"parameters": _parameters(Query)},
     )
     async def list_losses(request: Request) -> Response:
         """Every loss, or those asked for: inputs, parameters, formula, symbols, examples."""
@@ -103,6 +109,22 @@ def _add_catalogue(app: FastAPI) -> None:
         for field in request.query_params:
             raise UnknownField("this path takes no query", field=field)
         return dict(find_descriptor(name))
+
+    @app.get(
+        "/v1/losses/{name}/onnx",
+        tags=["catalogue"],
+        response_class=Response,
+        responses={200: {"content": {ONNX: BINARY}}, **_problems(400, 404, 413)},
+        openapi_extra={"parameters": _parameters(ExportSpec)},
+    )
+    def export_loss(
+        request: Request,
+        name: Annotated[str, Path(description="Canonical name or symbol.", examples=["huber"])],
+    ) -> Response:
+        """The loss as an ONNX graph, with weights, mask and reduction inside."""
+        model = exported(name, read_export(_asked(request)))
+        headers = {"content-disposition": f'attachment; filename="{_file_name(name)}"'}
+        return Response(model, media_type=ONNX, headers=headers)
 
 
 def _add_evaluation(app: FastAPI, engine: Engine) -> None:
@@ -142,21 +164,44 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         return _json(answer_merge(engine, await request.body()))
 
 
+def _file_name(name: str) -> str:
+    """A loss's file: what is known as a loss has letters, digits, dots and underscores alone."""
+    return f"{re.sub('[^A-Za-z0-9._]', '_', name)}.onnx"
+
+
 def _query(request: Request) -> Query:
+    return read(Query, _asked(request))
+
+
+def _asked(request: Request) -> dict[str, str]:
+    """The fields of the query.
+
+    Raises:
+        MalformedRequest: One is there twice.
+    """
     asked: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in asked:
             raise MalformedRequest("give each field of the query once", field=name)
         asked[name] = value
-    return read(Query, asked)
+    return asked
 
 
-def _parameters() -> list[dict[str, Any]]:
-    """The fields of a query, as OpenAPI has them."""
+def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields of a query, as OpenAPI has them; those that are objects are JSON."""
     return [
-        {"name": name, "in": "query", "description": field.pop("description"), "schema": field}
-        for name, field in Query.model_json_schema()["properties"].items()
+        {"name": name, "in": "query", "description": field.pop("description"), **_form(field)}
+        for name, field in model.model_json_schema()["properties"].items()
     ]
+
+
+def _form(field: dict[str, Any]) -> dict[str, Any]:
+    kinds = [one.get("type", "object") for one in field.get("anyOf", [field])]
+    if kinds == ["object"]:
+        return {"content": {"application/json": {"schema": {"type": "object"}}}}
+    if "object" in kinds:
+        return {"schema": {"type": "string"}}
+    return {"schema": field}
 
 
 def _json(body: bytes) -> Response:
