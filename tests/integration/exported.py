@@ -112,8 +112,8 @@ def _sizes(batch: Batch, given: Mapping[str, Array]) -> dict[str, int]:
     variant = batch.candidate.variant
     first = variant.loss.inputs[0]
     sizes = {"T": batch.sizes["T"]} if "T" in batch.sizes else {}
-    rows = batch.inputs[first.name].ndim > 1 or bool(batch.program.inner)
-    if first.kind.optional and rows:
+    values = batch.shape[:1] if variant.loss.output == "elementwise" else batch.shape
+    if first.kind.optional and batch.inputs[first.name].ndim > len(values):
         sizes["C"] = batch.inputs[first.name].shape[-1]
     if variant.arrange is optax.overlapping_classes:
         sizes["C"] = given["predictions"].shape[-1]

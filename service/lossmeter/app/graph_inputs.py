@@ -135,10 +135,11 @@ class Form:
         lead = [*kept, *([body] if variant.by_class else [])]
         order = (*lead, *axes, *range(rank - classes, rank))
         moved = x if order == (*range(rank),) else ndx.permute_dims(x, order)
+        if not axes:
+            return ndx.expand_dims(moved, axis=len(lead))
         if len(axes) == 1:
             return moved
         shape, end = moved.dynamic_shape, len(lead) + len(axes)
-        # Of no axes it is 1.
         pixels = ndx.prod(shape[len(lead) : end], keepdims=True)
         return ndx.reshape(moved, ndx.concat([shape[: len(lead)], pixels, shape[end:]]))
 

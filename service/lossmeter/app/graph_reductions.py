@@ -102,7 +102,7 @@ def _divisor(to: Reducing) -> Array:
 def _weight(to: Reducing) -> Array:
     """Σw; Keras counts the weights before they are broadcast."""
     block, weight = to.block, to.sum(to.block.weights)
-    if not to.reduction.own_weights:
+    if not (to.reduction.own_weights and block.losses.ndim):
         return weight
     own = ndx.astype(ndx.prod(block.weight_shape), ndx.float64)
     entries = to.sum_all(ndx.ones_like(block.losses))
@@ -156,13 +156,11 @@ def _extreme(to: Reducing, sign: float) -> Outputs:
         return {LOSS: _joined(value, to.columns)}
     found = ndx.where(lost, odd, kept & (ended == top))
     place = ndx.argmax(ndx.astype(found, ndx.int32))
-    row = _whole(place, _whole(ndx.prod(block.losses.dynamic_shape), ndx.maximum(block.rows, 1)))
-    return {LOSS: value, INDEX: ndx.where(empty, -1, row)}
-
-
-def _whole(a: Array, b: Array) -> Array:
-    """Whole part of the quotient of whole numbers, of which none is below 0."""
-    return ndx.asarray(op.div(a.unwrap_spox(), ndx.maximum(b, 1).unwrap_spox()))
+    if block.losses.ndim > 1:
+        in_row = ndx.maximum(ndx.prod(block.losses.dynamic_shape[1:]), 1)
+        # ndonnx rounds a quotient down by an operator that is newer than some runtimes.
+        place = ndx.asarray(op.div(place.unwrap_spox(), in_row.unwrap_spox()))
+    return {LOSS: value, INDEX: ndx.where(empty, -1, place)}
 
 
 def _joined(values: Array, columns: str | list[float] | None) -> Array:

@@ -1,0 +1,235 @@
+"""Exports: the same bytes over every wire, what they hold, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import json_format
+
+from lossmeter import evaluate, export
+from lossmeter.app.answer import Answer
+from lossmeter.errors import LossmeterError
+from lossmeter.v1 import loss_service_pb2 as pb
+from tests.integration.exported import graph
+from tests.integration.servers import Service
+
+ASKED: list[dict[str, Any]] = [
+    {"loss": "huber"},
+    {"loss": "torch.nn.CrossEntropyLoss", "params": {"weight": [1.0, 2.0, 0.5]}},
+    {
+        "loss": "categorical_cross_entropy",
+        "params": {"label_smoothing": 0.1},
+        "reduction": {"name": "mean", "divisor": 8.0},
+        "dtype": "float32",
+        "opset": 19,
+        "ir_version": 9,
+        "sizes": {"C": 3},
+        "rank": 2,
+    },
+    {"loss": "sklearn.metrics.log_loss", "stands_for": "multiclass_log_loss"}
+    | {"params": {"labels": [1, 2, 5]}},
+]
+
+
+def over_rest(service: Service, asked: dict[str, Any]) -> bytes:
+    query = {k: x if isinstance(x, str) else json.dumps(x) for k, x in asked.items()}
+    answer = service.http.get(f"/v1/losses/{query.pop('loss')}/onnx", params=query)
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == f'attachment; filename="{asked["loss"]}.onnx"'
+    return answer.content
+
+
+def over_grpc(service: Service, asked: dict[str, Any]) -> bytes:
+    fields = {"name" if name == "loss" else name: value for name, value in asked.items()}
+    request = json_format.ParseDict(fields, pb.ExportLossRequest())
+    return service.stub.ExportLoss(request).model
+
+
+def over_cli(folder: Path, asked: dict[str, Any]) -> bytes:
+    flags = [
+        text
+        for name, value in asked.items()
+        if name != "loss"
+        for text in (
+            f"--{name.replace('_', '-')}",
+            value if isinstance(value, str) else json.dumps(value),
+        )
+    ]
+    file = folder / "loss.onnx"
+    command = [sys.executable, "-m", "lossmeter", "export", asked["loss"], "-o", str(file), *flags]
+    subprocess.run(command, check=True, timeout=60)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked["loss"])
+def test_every_wire_gives_the_same_bytes(
+    asked: dict[str, Any], service: Service, tmp_path: Path
+) -> None:
+    model = export(**asked)
+    assert over_rest(service, asked) == model
+    assert over_grpc(service, asked) == model
+    assert over_cli(tmp_path, asked) == model
+
+
+def test_a_graph_says_what_it_is() -> None:
+    exported = graph("keras.losses.MeanSquaredError", reduction="mean_with_sample_weight")
+    facts = exported.facts()
+    assert facts["loss"] == "squared_error"
+    assert facts["symbol"] == "keras.losses.MeanSquaredError"
+    assert (facts["dialect"], facts["dialect_version"]) == ("keras", "3.15.1")
+    assert (facts["reduction"], facts["empty"]) == ("weighted_mean", "0.0")
+    assert facts["source"] and facts["lossmeter_version"]
+    assert exported.model.producer_name == "lossmeter"
+    assert json.loads(graph("huber", params={"delta": 0.5}).facts()["params"]) == {"delta": 0.5}
+
+
+def test_a_batch_of_any_size_goes_through_one_session() -> None:
+    exported = graph("squared_error", reduction="sum")
+    for rows in (0, 1, 2, 1000):
+        x = np.arange(rows, dtype=float)
+        assert exported.run({"predictions": x, "targets": x + 2})["loss"] == 4.0 * rows
+
+
+@pytest.mark.parametrize(
+    ("loss", "nothing"),
+    [
+        ("squared_error", np.nan),
+        ("torch.nn.MSELoss", np.nan),
+        ("keras.losses.MeanSquaredError", 0.0),
+    ],
+)
+@pytest.mark.parametrize("how", ["no rows", "all masked"])
+def test_a_mean_of_nothing_is_what_the_dialect_says(loss: str, nothing: float, how: str) -> None:
+    rows = 0 if how == "no rows" else 3
+    rank = 2 if loss.startswith("keras") else 1
+    x = np.full((rows, 2)[:rank], np.nan)
+    given = {"predictions": x, "targets": x, "mask": np.zeros(rows, bool)}
+    assert np.array_equal(graph(loss).run(given)["loss"], nothing, equal_nan=True)
+    assert graph(loss, reduction="sum").run(given)["loss"] == 0.0
+    greatest = graph(loss, reduction="max").run(given)
+    assert np.isnan(greatest["loss"])
+    assert greatest["index"] == -1
+
+
+WHOLE = {
+    "circle": ({}, np.eye(3)[[0, 0, 1, 2]], np.array([4, 4, 5, 5])),
+    "ntxent": ({}, np.eye(3)[[0, 0, 1, 2]] + 0.1, np.array([4, 4, 5, 5])),
+    "d2_score": ({}, np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.5, 3.0, 4.0])),
+    "generalized_dice": ({}, np.full((4, 2, 2), 0.5), np.full((4, 2, 2), 0.5)),
+}
+
+
+@pytest.mark.parametrize("loss", WHOLE)
+def test_a_loss_of_the_whole_batch_looks_at_what_is_kept_alone(loss: str) -> None:
+    params, predictions, targets = WHOLE[loss]
+    kept = np.array([True, True, False, True])
+    hidden = predictions.copy()
+    hidden[~kept] = np.nan
+    found = graph(loss, reduction="sum").run(
+        {"predictions": hidden, "targets": targets, "mask": kept}
+    )
+    answer = evaluate(
+        loss, predictions=predictions[kept], targets=targets[kept], params=params, reduction="sum"
+    )
+    assert isinstance(answer, Answer)
+    assert found["loss"] == pytest.approx(float(answer), rel=1e-12)
+    none = graph(loss, reduction="sum").run(
+        {"predictions": hidden, "targets": targets, "mask": np.zeros(4, bool)}
+    )
+    assert none["loss"] == 0.0
+
+
+def test_weights_may_not_be_larger_than_the_loss_values() -> None:
+    one = {"predictions": np.ones(1), "targets": np.zeros(1), "sample_weight": np.ones(5)}
+    with pytest.raises(Exception, match=r"Reshape|Expand"):
+        graph("squared_error").run(one)
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(17, 8), (18, 8), (19, 9), (20, 9), (21, 10)])
+@pytest.mark.parametrize("loss", ["sparse_softmax_cross_entropy", "multiclass_sparsemax"])
+def test_every_opset_gives_the_same_number(loss: str, opset: int, ir: int) -> None:
+    exported = graph(loss, opset=opset, ir_version=ir, reduction="max")
+    [domain] = exported.model.opset_import
+    assert (domain.version, exported.model.ir_version) == (opset, ir)
+    given = {"predictions": np.array([[1.0, 2.0, 4.0], [0.5, -1.0, 0.0]]), "targets": [0, 1]}
+    assert exported.run(given) == graph(loss, reduction="max").run(given)
+
+
+def test_a_framework_takes_labels_as_it_does() -> None:
+    scores = np.array([[0.2], [-0.3], [1.5]])
+    for labels in ([[0], [1], [1]], [[-1], [1], [1]]):
+        given = {"predictions": scores, "targets": np.array(labels, float)}
+        answer = evaluate("keras.losses.Hinge", given)
+        assert isinstance(answer, Answer)
+        found = graph("keras.losses.Hinge").run(given)["loss"]
+        assert found == pytest.approx(float(answer), rel=1e-12)
+
+
+REFUSED = [
+    ({"loss": "huber", "reduction": "median"}, "BACKEND_UNSUPPORTED", "reduction"),
+    ({"loss": "huber", "reduction": {"name": "mean", "axis": 0}}, "BACKEND_UNSUPPORTED")
+    + ("reduction.axis",),
+    ({"loss": "huber", "reduction": {"name": "mean", "by": "g"}}, "BACKEND_UNSUPPORTED")
+    + ("reduction.by",),
+    ({"loss": "huber", "reduction": "men"}, "UNKNOWN_REDUCTION", "reduction"),
+    ({"loss": "hubert"}, "LOSS_NOT_FOUND", "loss"),
+    ({"loss": "huber", "params": {"delta": -1.0}}, "PARAMETER_INVALID", "params.delta"),
+    ({"loss": "huber", "opset": 16}, "MALFORMED_REQUEST", "opset"),
+    ({"loss": "huber", "ir_version": 11}, "MALFORMED_REQUEST", "ir_version"),
+    ({"loss": "huber", "dtype": "float16"}, "MALFORMED_REQUEST", "dtype"),
+    ({"loss": "huber", "rank": 9}, "MALFORMED_REQUEST", "rank"),
+    ({"loss": "huber", "sizes": {"C": 3}}, "PARAMETER_INVALID", "sizes.C"),
+    ({"loss": "huber", "sizes": {"N": 0}}, "MALFORMED_REQUEST", "sizes.N"),
+    ({"loss": "huber", "stands_for": "hinge"}, "PARAMETER_INVALID", "stands_for"),
+    ({"loss": "circle", "rank": 2}, "PARAMETER_INVALID", "rank"),
+    ({"loss": "ctc"}, "BACKEND_UNSUPPORTED", "sizes"),
+    ({"loss": "ctc", "sizes": {"T": 65}}, "TOO_LARGE", "sizes.T"),
+    ({"loss": "optax.dice_loss"}, "BACKEND_UNSUPPORTED", "sizes"),
+    ({"loss": "sklearn.metrics.log_loss"}, "BACKEND_UNSUPPORTED", "params.labels"),
+    (
+        {"loss": "sparse_softmax_cross_entropy", "params": {"class_weight": "balanced"}},
+        "BACKEND_UNSUPPORTED",
+        "params.class_weight",
+    ),
+    (
+        {
+            "loss": "sparse_softmax_cross_entropy",
+            "params": {"class_weight": [1.0, 2.0]},
+            "sizes": {"C": 3},
+        },
+        "PARAMETER_INVALID",
+        "sizes.C",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "reason", "field"), REFUSED, ids=str)
+def test_a_refusal_says_where(
+    asked: dict[str, Any], reason: str, field: str, service: Service
+) -> None:
+    with pytest.raises(LossmeterError) as refused:
+        export(**asked)
+    assert (refused.value.reason, refused.value.field) == (reason, field)
+    fields = {"name" if name == "loss" else name: value for name, value in asked.items()}
+    with pytest.raises(grpc.RpcError):
+        service.stub.ExportLoss(json_format.ParseDict(fields, pb.ExportLossRequest()))
+    query = {k: x if isinstance(x, str) else json.dumps(x) for k, x in asked.items()}
+    answer = service.http.get(f"/v1/losses/{query.pop('loss')}/onnx", params=query)
+    assert 400 <= answer.status_code < 500
+    assert (answer.json()["reason"], answer.json()["field"]) == (reason, field)
+
+
+def test_a_query_is_read_as_it_stands(service: Service) -> None:
+    for query, reason in {
+        "params={": "MALFORMED_REQUEST",
+        "opset=17&opset=18": "MALFORMED_REQUEST",
+        "colour=red": "UNKNOWN_FIELD",
+        "rank=1.5": "MALFORMED_REQUEST",
+    }.items():
+        answer = service.http.get(f"/v1/losses/huber/onnx?{query}")
+        assert (answer.status_code, answer.json()["reason"]) == (400, reason)
