@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ class Graph:
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """The outputs; arrays that are no inputs are left out."""
-        fed = {
+        fed: dict[str, Array] = {
             name: np.asarray(arrays[name], dtype)
             for name, (dtype, _) in self.inputs.items()
             if name in arrays
@@ -53,7 +53,7 @@ class Graph:
         return {fact.key: fact.value for fact in self.model.metadata_props}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _graph(asked: str) -> Graph:
     return Graph(export(**json.loads(asked)))
 

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 
 from lossmeter import evaluate, export
 from lossmeter.app.answer import Answer
+from lossmeter.core.arrays import Array
 from lossmeter.errors import LossmeterError
 from lossmeter.v1 import loss_service_pb2 as pb
 from tests.integration.exported import graph
@@ -116,7 +117,7 @@ def test_a_mean_of_nothing_is_what_the_dialect_says(loss: str, nothing: float, h
     assert greatest["index"] == -1
 
 
-WHOLE = {
+WHOLE: dict[str, tuple[dict[str, Any], Array, Array]] = {
     "circle": ({}, np.eye(3)[[0, 0, 1, 2]], np.array([4, 4, 5, 5])),
     "ntxent": ({}, np.eye(3)[[0, 0, 1, 2]] + 0.1, np.array([4, 4, 5, 5])),
     "d2_score": ({}, np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.5, 3.0, 4.0])),
@@ -172,10 +173,16 @@ def test_a_framework_takes_labels_as_it_does() -> None:
 
 REFUSED = [
     ({"loss": "huber", "reduction": "median"}, "BACKEND_UNSUPPORTED", "reduction"),
-    ({"loss": "huber", "reduction": {"name": "mean", "axis": 0}}, "BACKEND_UNSUPPORTED")
-    + ("reduction.axis",),
-    ({"loss": "huber", "reduction": {"name": "mean", "by": "g"}}, "BACKEND_UNSUPPORTED")
-    + ("reduction.by",),
+    (
+        {"loss": "huber", "reduction": {"name": "mean", "axis": 0}},
+        "BACKEND_UNSUPPORTED",
+        "reduction.axis",
+    ),
+    (
+        {"loss": "huber", "reduction": {"name": "mean", "by": "g"}},
+        "BACKEND_UNSUPPORTED",
+        "reduction.by",
+    ),
     ({"loss": "huber", "reduction": "men"}, "UNKNOWN_REDUCTION", "reduction"),
     ({"loss": "hubert"}, "LOSS_NOT_FOUND", "loss"),
     ({"loss": "huber", "params": {"delta": -1.0}}, "PARAMETER_INVALID", "params.delta"),
@@ -191,6 +198,26 @@ REFUSED = [
     ({"loss": "ctc", "sizes": {"T": 65}}, "TOO_LARGE", "sizes.T"),
     ({"loss": "optax.dice_loss"}, "BACKEND_UNSUPPORTED", "sizes"),
     ({"loss": "sklearn.metrics.log_loss"}, "BACKEND_UNSUPPORTED", "params.labels"),
+    (
+        {"loss": "sklearn.metrics.log_loss", "params": {"labels": ["no", "yes"]}},
+        "BACKEND_UNSUPPORTED",
+        "params.labels",
+    ),
+    (
+        {"loss": "sklearn.metrics.log_loss", "params": {"labels": [1]}},
+        "PARAMETER_INVALID",
+        "params.labels",
+    ),
+    (
+        {"loss": "sklearn.metrics.brier_score_loss", "params": {"pos_label": "yes"}},
+        "BACKEND_UNSUPPORTED",
+        "params.pos_label",
+    ),
+    (
+        {"loss": "sklearn.metrics.d2_pinball_score", "params": {"multioutput": [1.0] * 257}},
+        "TOO_LARGE",
+        "params.multioutput",
+    ),
     (
         {"loss": "sparse_softmax_cross_entropy", "params": {"class_weight": "balanced"}},
         "BACKEND_UNSUPPORTED",

@@ -31,7 +31,7 @@ Sizes = Mapping[str, int]
 Arrays = dict[str, Array]
 ROWS, CLASSES, LAST, STEPS = "N", "C", "D", "T"
 # A graph has the nodes of every step: it takes long to build, and longer to load.
-MOST_STEPS = 64
+MOST_STEPS, MOST_COLUMNS = 64, 256
 # What stands for a size that is free, where arrays are asked what they are.
 FREE = 3
 INT64 = np.dtype(np.int64)
@@ -191,6 +191,11 @@ def _form(candidate: Candidate, spec: ExportSpec) -> Form:
         last = CLASSES if CLASSES in one.kind.core or candidate.variant.by_class else LAST
         own[one.name] = (*((last,) if candidate.program.inner else ()), *core)
     for axes, shape in _numbers(candidate, lead, own):
+        if len(shape) > len(axes) or 0 in shape:
+            raise ParameterInvalid(
+                f"an array of shape {list(shape)} does not lie along {len(axes)} axes",
+                field="params",
+            )
         sizes |= {axis: n for axis, n in zip(axes[::-1], shape[::-1], strict=False) if n > 1}
     return Form(candidate, lead, own, body, sizes, np.dtype(spec.dtype))
 
@@ -208,8 +213,10 @@ def _lead(candidate: Candidate, spec: ExportSpec, sizes: Sizes, body: Dims) -> D
             raise ParameterInvalid(f"{loss.name} has one axis of samples", field="rank")
         rows = loss.output == "elementwise" and CLASSES in sizes and not candidate.program.inner
         return (ROWS, CLASSES) if rows else (ROWS,)
-    least = variant.keeps_axis + 1
-    return _names((least if spec.rank is None else spec.rank) - variant.keeps_axis)
+    rank = variant.keeps_axis + 1 if spec.rank is None else spec.rank
+    if variant.keeps_axis and not -rank <= candidate.axis < rank:
+        raise ParameterInvalid(f"axis is outside an array of {rank} axes", field="params.axis")
+    return _names(rank - variant.keeps_axis)
 
 
 def _body(candidate: Candidate, spec: ExportSpec) -> Dims:
@@ -225,7 +232,7 @@ def _body(candidate: Candidate, spec: ExportSpec) -> Dims:
 
 
 def _names(axes: int) -> Dims:
-    return ((ROWS, *(f"d{axis}" for axis in range(1, max(axes, 0))))) if axes > 0 else ()
+    return (ROWS, *(f"d{axis}" for axis in range(1, axes)))[: max(axes, 0)]
 
 
 def _fixed(candidate: Candidate, asked: Sizes) -> Sizes:
@@ -248,6 +255,8 @@ def _fixed(candidate: Candidate, asked: Sizes) -> Sizes:
         **{axis: int(axis) for axis in first.core if axis.isdecimal()},
         **({CLASSES: many[0]} if many else {}),
         **({"d1": outputs} if outputs > 1 else {}),
+        # Each loss value has one target, whose class has the weight.
+        **({LAST: 1} if candidate.class_weight is not None and candidate.program.inner else {}),
     }
 
 
@@ -282,8 +291,9 @@ def _numbers(
 def moved_constant(candidate: Candidate, name: str, rank: int) -> Array:
     """An array among the parameters, given along the predictions, with the axis used up last."""
     x = candidate.around[name]
-    if x.ndim > rank:
-        raise ParameterInvalid(f"{name} has more axes than predictions", field=f"params.{name}")
+    if x.ndim > rank or (name == WHERE) != (x.dtype == np.bool_):
+        kind = "booleans" if name == WHERE else "numbers"
+        raise ParameterInvalid(f"must be {kind} in at most {rank} axes", field=f"params.{name}")
     return moved_last(x.reshape((1,) * (rank - x.ndim) + x.shape), candidate.axis)
 
 
@@ -306,19 +316,21 @@ def _check(form: Form, spec: ExportSpec) -> None:
             raise ParameterInvalid(
                 f"a parameter holds numbers for {form.sizes[name]}", field=f"sizes.{name}"
             )
-    if STEPS in axes and form.sizes.get(STEPS, 0) > MOST_STEPS:
-        raise TooLarge(
-            "a graph has the nodes of every step, and these are too many",
-            field=f"sizes.{STEPS}",
-            limit=MOST_STEPS,
-            actual=form.sizes[STEPS],
-        )
+    _check_many(form.sizes.get(STEPS, 0) if STEPS in axes else 0, MOST_STEPS, f"sizes.{STEPS}")
+    columns = form.candidate.parameter.get("columns")
+    _check_many(len(columns or ""), MOST_COLUMNS, "params.multioutput")
     variant = form.candidate.variant
     needed = {STEPS} & axes | ({CLASSES} if variant.arrange is optax.overlapping_classes else set())
     for axis in needed - {*form.sizes}:
         raise needs_size(axis)
     if variant.arrange is not None and variant.arrange not in ARRANGED:
         variant.arrange(_probe(form), form.candidate.settings)
+
+
+def _check_many(actual: int, limit: int, field: str) -> None:
+    if actual > limit:
+        detail = "a graph has nodes for each of these, and they are too many"
+        raise TooLarge(detail, field=field, limit=limit, actual=actual)
 
 
 def needs_size(axis: str) -> BackendUnsupported:

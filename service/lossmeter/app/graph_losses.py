@@ -17,6 +17,7 @@ from lossmeter.plan.batch import class_values, constants_of
 from lossmeter.plan.class_weights import HALF, given_labels
 
 Arrays = dict[str, Array]
+NONE = ndx.asarray(np.int64(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +28,19 @@ class Block:
         losses: Loss values, float64; anything where they are not kept.
         weights: Their weights, broadcast to them.
         kept: Which of them are kept.
-        own: What a dialect's own mean divides by or sums; None if it has none.
         rows: Number of samples.
         dropped: Number of samples left out that have no value of their own.
         weight_shape: Shape of weights and mask before they are broadcast.
+        own: What a dialect's own mean divides by or sums; None if it has none.
     """
 
     losses: Array
     weights: Array
     kept: Array
-    own: Array | None
     rows: Array
     dropped: Array
     weight_shape: Array
+    own: Array | None = None
 
 
 def block_of(form: Form, given: Arrays, weights: Array, mask: Array) -> Block:
@@ -77,11 +78,11 @@ def block_of(form: Form, given: Arrays, weights: Array, mask: Array) -> Block:
     return Block(
         losses,
         spread_weights,
-        kept & (losses != 0.0) if candidate.variant.drops_zeros else kept,
-        own if own is None else spread_weights * own,
-        shape[0] if form.rank else ndx.asarray(np.int64(1)),
-        ndx.asarray(np.int64(0)),
-        weights.dynamic_shape if form.rank else shape,
+        kept,
+        rows=shape[0] if form.rank else ndx.asarray(np.int64(1)),
+        dropped=NONE,
+        weight_shape=_broadcast(weights, mask) if form.rank else shape,
+        own=None if own is None else spread_weights * own,
     )
 
 
@@ -90,48 +91,36 @@ def _of_batch(form: Form, arrays: Arrays, weights: Array, kept: Array) -> Block:
     loss, shape = form.candidate.variant.loss, kept.dynamic_shape
     chosen = {spec.name: arrays[spec.name] for spec in loss.inputs}
     chosen |= {s.name: _taken(arrays[s.name], kept) for s in loss.inputs if s.kind.lead}
-    together = loss.weighs_samples
     constants = {}
-    if together is not None:
+    if loss.weighs_samples is not None:
         given = _taken(spread(weights, shape), kept)
-        constants[together] = ndx.astype(given, _dtype(form))
-        weights = ndx.ones_like(weights)
-    losses = _double(_run(form, {}, chosen, weights, constants))
-    none_dropped = ndx.asarray(np.int64(0))
+        constants[loss.weighs_samples] = ndx.astype(given, _dtype(form))
+        weights = ndx.asarray(np.float64(1.0))
+    losses, many, rows = _double(_run(form, {}, chosen, weights, constants)), _count(kept), shape[0]
     if loss.collapses:
         losses = ndx.reshape(losses, (-1,))
-        many = _count(kept)
-        dropped, shape = shape[0] - many, losses.dynamic_shape
-        one = ndx.reshape(weights, (-1,))[:1] if weights.ndim else weights
-        return Block(
-            losses,
-            spread(_double(one), shape),
-            spread(many > 0, shape),
-            None,
-            kept.dynamic_shape[0],
-            dropped,
-            shape,
-        )
+        shape = losses.dynamic_shape
+        weights = spread(_double(weights), shape)
+        return Block(losses, weights, spread(many > 0, shape), rows, rows - many, shape)
     losses = _put_back(losses, kept)
-    return Block(
-        losses,
-        spread(_double(weights), shape),
-        kept & (losses != 0.0) if form.candidate.variant.drops_zeros else kept,
-        None,
-        shape[0],
-        none_dropped,
-        weights.dynamic_shape,
-    )
+    if form.candidate.variant.drops_zeros:
+        kept &= losses != 0.0
+    return Block(losses, spread(_double(weights), shape), kept, rows, NONE, weights.dynamic_shape)
 
 
 def _shape(form: Form, arrays: Arrays) -> Array:
     """Shape of the loss values, of the samples where those have one together."""
-    first = next(iter(form.candidate.variant.loss.inputs)).name
+    first = form.candidate.variant.loss.inputs[0].name
     lead = arrays[first].dynamic_shape[: len(form.lead)]
     if not form.candidate.variant.keeps_axis:
         return lead
     at = form.candidate.axis % form.rank
     return ndx.concat([lead[:at], ndx.asarray(np.ones(1, np.int64)), lead[at:]])
+
+
+def _broadcast(weights: Array, mask: Array) -> Array:
+    """Shape of weights and mask together."""
+    return ndx.maximum(weights.dynamic_shape, mask.dynamic_shape)
 
 
 def _taken(x: Array, kept: Array) -> Array:
@@ -265,6 +254,7 @@ def _class_weights(form: Form, targets: Array) -> Array:
     if candidate.program.inner:
         targets = ndx.squeeze(targets, axis=-1)
     table = given_labels(asked)
+    assert table.labels is not None
     same = ndx.expand_dims(targets, axis=-1) == ndx.asarray(table.labels)
     found = PORTABLE.sum(ndx.where(same, ndx.asarray(table.weights), 0.0), axis=-1)
     other = np.nan if table.closed else 1.0

@@ -11,12 +11,14 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.stable import sigmoid, softmax
 from lossmeter.dialects import keras, sklearn, torchmetrics
 from lossmeter.dialects.symbols import Settings
-from lossmeter.errors import BackendUnsupported
+from lossmeter.errors import BackendUnsupported, ParameterInvalid
 from lossmeter.plan.plan import Candidate
+from lossmeter.plan.tensors import NUMERIC
 
 Arrays = dict[str, Array]
 # From the inputs, which entries are kept, and the settings to the inputs.
 Survey = Callable[[Arrays, Array, Settings], Arrays]
+FEWEST = 2
 LABELS = (
     "this framework reads {} before it takes one, which a graph does not; "
     "name them in the parameter {}"
@@ -62,17 +64,32 @@ def _squashed(arrays: Arrays, kept: Array, _: Settings) -> Arrays:
 
 def _as_columns(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
     """Labels as numbers of the columns."""
-    classes, targets = np.unique(np.asarray(settings["labels"])), arrays["targets"]
+    classes, targets = _numbers(settings["labels"], "labels"), arrays["targets"]
     above = ndx.expand_dims(targets, axis=-1) > ndx.asarray(classes[:-1])
     return {**arrays, "targets": ndx.sum(ndx.astype(above, ndx.int64), axis=-1)}
 
 
 def _larger_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
-    return _is(arrays, max(settings["labels"]))
+    return _is(arrays, _numbers(settings["labels"], "labels", FEWEST)[-1])
 
 
 def _named_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
-    return _is(arrays, settings["pos_label"])
+    return _is(arrays, _numbers([settings["pos_label"]], "pos_label")[0])
+
+
+def _numbers(labels: Any, keyword: str, many: int = 1) -> Array:
+    """The labels in order.
+
+    Raises:
+        BackendUnsupported: They are text.
+        ParameterInvalid: There are too few.
+    """
+    found = np.unique(np.asarray(labels))
+    if found.dtype.kind not in NUMERIC:
+        raise BackendUnsupported("a graph takes labels that are numbers", field=f"params.{keyword}")
+    if found.size < many:
+        raise ParameterInvalid(f"name {many} labels", field=f"params.{keyword}")
+    return found
 
 
 def _larger_is_positive(arrays: Arrays, kept: Array, _: Settings) -> Arrays:
