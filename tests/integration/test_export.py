@@ -13,7 +13,10 @@ from google.protobuf import json_format
 
 from lossmeter import evaluate, export
 from lossmeter.app.answer import Answer
+from lossmeter.app.graph_inputs import ARRANGED
+from lossmeter.app.graph_surveys import SURVEYS
 from lossmeter.core.arrays import Array
+from lossmeter.dialects import SYMBOLS, sklearn, torchmetrics
 from lossmeter.errors import LossmeterError
 from lossmeter.v1 import loss_service_pb2 as pb
 from tests.integration.exported import graph
@@ -171,6 +174,24 @@ def test_a_framework_takes_labels_as_it_does() -> None:
         assert found == pytest.approx(float(answer), rel=1e-12)
 
 
+@pytest.mark.parametrize("ignored", [None, 1])
+def test_keras_counts_weights_before_they_are_broadcast(ignored: int | None) -> None:
+    asked: dict[str, Any] = {
+        "params": {"ignore_class": ignored},
+        "reduction": "mean_with_sample_weight",
+    }
+    given = {
+        "predictions": np.array([[[0.2, 0.8], [0.5, 0.5]], [[0.9, 0.1], [0.6, 0.4]]]),
+        "targets": np.array([[0, 1], [1, 0]]),
+        "sample_weight": np.array([[2.0], [0.5]]),
+    }
+    loss = "keras.losses.SparseCategoricalCrossentropy"
+    answer = evaluate(loss, given, **asked)
+    assert isinstance(answer, Answer)
+    found = graph(loss, rank=2, **asked).run(given)["loss"]
+    assert found == pytest.approx(float(answer), rel=1e-12)
+
+
 REFUSED = [
     ({"loss": "huber", "reduction": "median"}, "BACKEND_UNSUPPORTED", "reduction"),
     (
@@ -260,3 +281,12 @@ def test_a_query_is_read_as_it_stands(service: Service) -> None:
     }.items():
         answer = service.http.get(f"/v1/losses/huber/onnx?{query}")
         assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+
+
+def test_a_graph_knows_every_framework_s_way_with_its_inputs() -> None:
+    variants = [variant for symbol in SYMBOLS.values() for variant in symbol.variants]
+    # These check shapes and change nothing.
+    checks = {None, sklearn.one_output, sklearn.three_classes, torchmetrics.as_many_classes}
+    assert {variant.arrange for variant in variants} == checks | ARRANGED.keys()
+    looks = {variant.survey.read for variant in variants if variant.survey}
+    assert looks == SURVEYS.keys()

@@ -75,13 +75,15 @@ def block_of(form: Form, given: Arrays, weights: Array, mask: Array) -> Block:
     if candidate.class_weight is not None:
         spread_weights *= _class_weights(form, arrays["targets"])
     own = _own(form, arrays, losses)
+    # What leaves the loss by its value makes a mask of the whole shape.
+    whole = not form.rank or candidate.ignore_index is not None
     return Block(
         losses,
         spread_weights,
         kept,
         rows=shape[0] if form.rank else ndx.asarray(np.int64(1)),
         dropped=NONE,
-        weight_shape=_broadcast(weights, mask) if form.rank else shape,
+        weight_shape=shape if whole else _broadcast(weights, mask),
         own=None if own is None else spread_weights * own,
     )
 
