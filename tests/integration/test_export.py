@@ -216,7 +216,7 @@ REFUSED = [
     ({"loss": "huber", "stands_for": "hinge"}, "PARAMETER_INVALID", "stands_for"),
     ({"loss": "circle", "rank": 2}, "PARAMETER_INVALID", "rank"),
     ({"loss": "ctc"}, "BACKEND_UNSUPPORTED", "sizes"),
-    ({"loss": "ctc", "sizes": {"T": 65}}, "TOO_LARGE", "sizes.T"),
+    ({"loss": "ctc", "sizes": {"T": 33}}, "TOO_LARGE", "sizes.T"),
     ({"loss": "optax.dice_loss"}, "BACKEND_UNSUPPORTED", "sizes"),
     ({"loss": "sklearn.metrics.log_loss"}, "BACKEND_UNSUPPORTED", "params.labels"),
     (

@@ -31,7 +31,7 @@ Sizes = Mapping[str, int]
 Arrays = dict[str, Array]
 ROWS, CLASSES, LAST, STEPS = "N", "C", "D", "T"
 # A graph has the nodes of every step: it takes long to build, and longer to load.
-MOST_STEPS, MOST_COLUMNS = 64, 256
+MOST_STEPS, MOST_COLUMNS = 32, 256
 # What stands for a size that is free, where arrays are asked what they are.
 FREE = 3
 INT64 = np.dtype(np.int64)
