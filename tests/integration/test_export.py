@@ -192,6 +192,21 @@ def test_keras_counts_weights_before_they_are_broadcast(ignored: int | None) -> 
     assert found == pytest.approx(float(answer), rel=1e-12)
 
 
+@pytest.mark.parametrize("joining", ["uniform_average", "raw_values", [1.0, 3.0]])
+def test_outputs_are_joined_as_scikit_learn_joins_them(joining: Any) -> None:
+    asked: dict[str, Any] = {"params": {"multioutput": joining}}
+    given = {
+        "predictions": np.array([[0.5, 2.0], [1.0, -3.0], [4.0, 0.0]]),
+        "targets": np.array([[0.0, 1.0], [1.5, 2.0], [3.0, 0.5]]),
+    }
+    weights = np.array([2.0, 1.0, 0.5])
+    loss = "sklearn.metrics.root_mean_squared_error"
+    answer = evaluate(loss, {**given, "sample_weight": weights}, **asked)
+    assert isinstance(answer, Answer)
+    found = graph(loss, rank=2, **asked).run({**given, "sample_weight": weights[:, None]})["loss"]
+    np.testing.assert_allclose(found, np.asarray(answer.value), 1e-12)
+
+
 REFUSED = [
     ({"loss": "huber", "reduction": "median"}, "BACKEND_UNSUPPORTED", "reduction"),
     (
@@ -233,6 +248,11 @@ REFUSED = [
         {"loss": "sklearn.metrics.brier_score_loss", "params": {"pos_label": "yes"}},
         "BACKEND_UNSUPPORTED",
         "params.pos_label",
+    ),
+    (
+        {"loss": "sklearn.metrics.mean_squared_error", "params": {"multioutput": [1.0, 3.0]}},
+        "PARAMETER_INVALID",
+        "rank",
     ),
     (
         {"loss": "sklearn.metrics.d2_pinball_score", "params": {"multioutput": [1.0] * 257}},

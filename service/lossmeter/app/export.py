@@ -28,8 +28,6 @@ NOTHING = (
     "Domains are not checked: a value outside of one gives what the formula gives. "
     "What the service refuses, a mean of nothing among it, is NaN."
 )
-
-
 VERSION = version("lossmeter")
 # One graph at a time: tracing is all Python, and leaves the warnings of others alone only so.
 _tracing = Lock()
@@ -132,6 +130,8 @@ def _columns(candidate: Candidate, form: Form) -> str | list[float] | None:
         ParameterInvalid: There are more axes than samples and outputs.
     """
     columns = candidate.columns
+    if isinstance(columns, list) and form.rank < MOST_AXES:
+        raise ParameterInvalid("weights of outputs need rank 2", field="rank")
     if columns is None or (form.rank == 1 and columns != "raw_values"):
         return None
     if not 1 <= form.rank <= MOST_AXES:

@@ -250,7 +250,8 @@ def _fixed(candidate: Candidate, asked: Sizes) -> Sizes:
     many = [len(x) for x in of_class if isinstance(x, list | set | np.ndarray)]
     if isinstance(classes := settings.get("num_classes"), int):
         many.append(classes)
-    outputs = candidate.rules.get(Rule.OUTPUTS, 1)
+    joined = candidate.columns
+    outputs = len(joined) if isinstance(joined, list) else candidate.rules.get(Rule.OUTPUTS, 1)
     return {
         **{axis: int(axis) for axis in first.core if axis.isdecimal()},
         **({CLASSES: many[0]} if many else {}),
