@@ -120,21 +120,27 @@ def test_a_mean_of_nothing_is_what_the_dialect_says(loss: str, nothing: float, h
     assert greatest["index"] == -1
 
 
-WHOLE: dict[str, tuple[dict[str, Any], Array, Array]] = {
-    "circle": ({}, np.eye(3)[[0, 0, 1, 2]], np.array([4, 4, 5, 5])),
-    "ntxent": ({}, np.eye(3)[[0, 0, 1, 2]] + 0.1, np.array([4, 4, 5, 5])),
-    "d2_score": ({}, np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.5, 3.0, 4.0])),
-    "generalized_dice": ({}, np.full((4, 2, 2), 0.5), np.full((4, 2, 2), 0.5)),
-}
+LIKE = np.array([4, 4, 5, 5])
+PREDICTED, SEEN = np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.5, 3.0, 4.0])
+HALVES = np.full((4, 2, 2), 0.5)
+WHOLE: list[tuple[str, dict[str, Any], Array, Array]] = [
+    ("circle", {}, np.eye(3)[[0, 0, 1, 2]], LIKE),
+    ("ntxent", {}, np.eye(3)[[0, 0, 1, 2]] + 0.1, LIKE),
+    ("d2_score", {}, PREDICTED, SEEN),
+    ("d2_score", {"family": "pinball"}, PREDICTED, SEEN),
+    ("d2_score", {"family": "brier"}, PREDICTED / 8, np.array([0, 1, 1, 1])),
+    ("generalized_dice", {}, HALVES, HALVES),
+]
 
 
-@pytest.mark.parametrize("loss", WHOLE)
-def test_a_loss_of_the_whole_batch_looks_at_what_is_kept_alone(loss: str) -> None:
-    params, predictions, targets = WHOLE[loss]
+@pytest.mark.parametrize(("loss", "params", "predictions", "targets"), WHOLE)
+def test_a_loss_of_the_whole_batch_looks_at_what_is_kept_alone(
+    loss: str, params: dict[str, Any], predictions: Array, targets: Array
+) -> None:
     kept = np.array([True, True, False, True])
     hidden = predictions.copy()
     hidden[~kept] = np.nan
-    found = graph(loss, reduction="sum").run(
+    found = graph(loss, params=params, reduction="sum").run(
         {"predictions": hidden, "targets": targets, "mask": kept}
     )
     answer = evaluate(
@@ -142,10 +148,10 @@ def test_a_loss_of_the_whole_batch_looks_at_what_is_kept_alone(loss: str) -> Non
     )
     assert isinstance(answer, Answer)
     assert found["loss"] == pytest.approx(float(answer), rel=1e-12)
-    none = graph(loss, reduction="sum").run(
-        {"predictions": hidden, "targets": targets, "mask": np.zeros(4, bool)}
-    )
-    assert none["loss"] == 0.0
+    nothing = {"predictions": hidden, "targets": targets, "mask": np.zeros(4, bool)}
+    no_rows = {name: x[:0] for name, x in nothing.items()}
+    for given in (nothing, no_rows):
+        assert graph(loss, params=params, reduction="sum").run(given)["loss"] == 0.0
 
 
 def test_weights_may_not_be_larger_than_the_loss_values() -> None:

@@ -126,8 +126,12 @@ def _broadcast(weights: Array, mask: Array) -> Array:
 
 
 def _taken(x: Array, kept: Array) -> Array:
-    """The samples that are kept."""
-    return ndx.asarray(op.compress(x.unwrap_spox(), kept.unwrap_spox(), axis=0))
+    """The samples that are kept; if none is, one of zeros, as a kernel has to have something."""
+    one = ndx.asarray(np.ones(1, np.int64))
+    zeros = ndx.broadcast_to(ndx.asarray(0, dtype=x.dtype), ndx.concat([one, x.dynamic_shape[1:]]))
+    chosen = ndx.concat([kept, ndx.reshape(_count(kept) == 0, (1,))])
+    samples = ndx.concat([x, zeros], axis=0)
+    return ndx.asarray(op.compress(samples.unwrap_spox(), chosen.unwrap_spox(), axis=0))
 
 
 def _put_back(values: Array, kept: Array) -> Array:
