@@ -10,7 +10,6 @@ import numpy as np
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
-from lossmeter.app.export import exported
 from lossmeter.backends.graphs.folder import Folder
 from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.core.arrays import Array
@@ -132,7 +131,7 @@ def _request(  # noqa: PLR0917 what a request is made of
 
 
 def export(
-    loss: str,
+    loss: str | Mapping[str, Any],
     *,
     params: Mapping[str, Any] | None = None,
     reduction: Reduction = None,
@@ -141,7 +140,7 @@ def export(
     """A loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
 
     Args:
-        loss: Canonical name or framework symbol.
+        loss: Canonical name or framework symbol, or ``{"expression": ...}``.
         params: Parameters, in the names of the loss or of the symbol's framework.
         reduction: A name, or a mapping with its settings; the symbol's default if None.
         form: ``dtype``, ``opset``, ``ir_version``, ``sizes``, ``rank``, ``stands_for``, as in a
@@ -156,9 +155,16 @@ def export(
     body = {
         "params": _string_keys(params or {}),
         "reduction": dict(reduction) if isinstance(reduction, Mapping) else reduction,
+        **(loss if isinstance(loss, Mapping) else {}),
         **form,
     }
-    return exported(loss, read(ExportSpec, body))
+    return _exported("" if isinstance(loss, Mapping) else loss, read(ExportSpec, body))
+
+
+def _exported(name: str, spec: ExportSpec) -> bytes:
+    from lossmeter.app.export.model import exported  # noqa: PLC0415 slow, needed here alone
+
+    return exported(name, spec)
 
 
 def merge(

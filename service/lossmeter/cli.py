@@ -18,7 +18,6 @@ from rich.text import Text
 from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation
-from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
@@ -247,9 +246,10 @@ def losses(
 
 
 @app.command()
-def export(  # noqa: PLR0917 one option each, and typer passes them by name
-    name: Annotated[str, typer.Argument(help="Canonical name or symbol.")],
+def export(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by name
     output: Annotated[Path, typer.Option("--output", "-o", help="Write the graph to this file.")],
+    name: Annotated[str, typer.Argument(help="Canonical name or symbol.")] = "",
+    expression: ExpressionOption = None,
     params: ParamsOption = "{}",
     reduction: ReductionOption = None,
     dtype: Annotated[str, typer.Option(help=_form("dtype"))] = "float64",
@@ -269,9 +269,12 @@ def export(  # noqa: PLR0917 one option each, and typer passes them by name
         "sizes": sizes,
         "rank": rank,
         "stands_for": stands_for,
+        "expression": expression,
     }
     with _mistakes_told():
         spec = read_export({field: text for field, text in asked.items() if text is not None})
+        from lossmeter.app.export.model import exported  # noqa: PLC0415 slow, needed here alone
+
         output.write_bytes(exported(name, spec))
 
 

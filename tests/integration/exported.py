@@ -58,7 +58,7 @@ def _graph(asked: str) -> Graph:
     return Graph(export(**json.loads(asked)))
 
 
-def graph(loss: str, **asked: Any) -> Graph:
+def graph(loss: str | Mapping[str, str], **asked: Any) -> Graph:
     """The graph of a loss, made once."""
     return _graph(json.dumps({"loss": loss, **asked}, sort_keys=True))
 

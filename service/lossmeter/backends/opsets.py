@@ -17,8 +17,9 @@ def lower(model: onnx.ModelProto, opset: int) -> None:
 
     Of the operators that tracing uses, no others changed their form since opset 17.
     """
+    constants: dict[str, onnx.NodeProto] = {}
     for graph in _graphs(model.graph):
-        constants = {node.output[0]: node for node in graph.node if node.op_type == "Constant"}
+        constants |= {node.output[0]: node for node in graph.node if node.op_type == "Constant"}
         for node in graph.node:
             if opset < AXES_AS_INPUT and node.op_type in REDUCES:
                 _drop(node, "noop_with_empty_axes")

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
+from threading import Lock
 from typing import Any, TypeAlias, cast
 
 import ndonnx as ndx
@@ -195,16 +196,18 @@ def trace(
             {name: arguments[name] for name in operands},
             {name: arguments[name] for name in extras},
         )
-    return built(arguments, {VALUES: values})
+    return built(arguments, {VALUES: values}, drop_unused=True)
 
 
-def built(arguments: Mapping[str, Array], outputs: Mapping[str, Array]) -> onnx.ModelProto:
+def built(
+    arguments: Mapping[str, Array], outputs: Mapping[str, Array], *, drop_unused: bool = False
+) -> onnx.ModelProto:
     """The graph from arguments to outputs, for ONNX Runtime as it is.
 
     ONNX Runtime 1.31 drops a Not before a Where that another node needs too, and then refuses the
     graph: an Equal with false is left alone.
     """
-    model = ndx.build(dict(arguments), dict(outputs), drop_unused=True)
+    model = ndx.build(dict(arguments), dict(outputs), drop_unused=drop_unused)
     if _replace_not(model.graph):
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(False), FALSE))
     return model

@@ -54,12 +54,6 @@ class Namespace(Protocol):
     int64: Any
 
 
-class Traced(Namespace, Protocol):
-    """What a namespace has besides whose arrays may leave the size of an axis free."""
-
-    fold: Callable[..., tuple[Array, ...]]
-
-
 # NumPy as a namespace, for what is read off arrays before or beside a backend.
 NUMPY = cast(Namespace, np)
 PRIMITIVES = frozenset(Namespace.__annotations__)

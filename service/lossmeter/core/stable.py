@@ -6,9 +6,8 @@ infinite at 1000, and a naive ``log(1 + exp(x))`` is everywhere.
 
 import math
 from collections.abc import Callable
-from typing import cast
 
-from lossmeter.core.arrays import Array, Namespace, Traced
+from lossmeter.core.arrays import Array, Namespace
 from lossmeter.errors import BackendUnsupported
 
 
@@ -120,15 +119,15 @@ def fold(
     """A state after each entry of axis 1 was taken into it.
 
     Args:
-        xp: The namespace.
+        xp: The namespace; one that traces has a loop of its own, whose body it traces once.
         step: From the number of the entry, the entry and the state to the next state.
         state: The first state.
-        x: What is taken; traced, it may leave the size of axis 1 free.
+        x: What is taken.
     """
-    steps = x.shape[1]
-    if steps is None:
-        return cast(Traced, xp).fold(step, state, x)
-    for at in range(steps):
+    if traced := getattr(xp, "fold", None):
+        folded: tuple[Array, ...] = traced(step, state, x)
+        return folded
+    for at in range(x.shape[1]):
         state = step(at, x[:, at, ...], state)
     return state
 

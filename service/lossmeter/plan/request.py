@@ -156,6 +156,9 @@ class ExportSpec(Body):
     stands_for: str | None = Field(
         None, description="Canonical loss, of a symbol whose inputs choose between several."
     )
+    expression: str | None = Field(
+        None, description="A loss of one's own in place of a name, which is then `expression`."
+    )
 
 
 M = TypeVar("M", bound=Body)

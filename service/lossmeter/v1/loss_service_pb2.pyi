@@ -980,6 +980,7 @@ class ExportLossRequest(_message.Message):
     SIZES_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     STANDS_FOR_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Canonical name or framework symbol."""
     dtype: _builtins.str
@@ -992,6 +993,8 @@ class ExportLossRequest(_message.Message):
     """Number of axes of the loss values; of samples and image, where a loss sums axes."""
     stands_for: _builtins.str
     """Canonical loss, of a symbol whose inputs choose between several."""
+    expression: _builtins.str
+    """A loss of the caller's own, in place of a name."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
         """Parameters, in the names of the loss or of the symbol's framework."""
@@ -1016,10 +1019,11 @@ class ExportLossRequest(_message.Message):
         sizes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         rank: _builtins.int | None = ...,
         stands_for: _builtins.str = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version", "_opset", b"_opset", "_rank", b"_rank", "ir_version", b"ir_version", "opset", b"opset", "params", b"params", "rank", b"rank", "reduction", b"reduction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version", "_opset", b"_opset", "_rank", b"_rank", "dtype", b"dtype", "ir_version", b"ir_version", "name", b"name", "opset", b"opset", "params", b"params", "rank", b"rank", "reduction", b"reduction", "sizes", b"sizes", "stands_for", b"stands_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version", "_opset", b"_opset", "_rank", b"_rank", "dtype", b"dtype", "expression", b"expression", "ir_version", b"ir_version", "name", b"name", "opset", b"opset", "params", b"params", "rank", b"rank", "reduction", b"reduction", "sizes", b"sizes", "stands_for", b"stands_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ir_version: _TypeAlias = _typing.Literal["ir_version"]  # noqa: Y015
     _WhichOneofArgType__ir_version: _TypeAlias = _typing.Literal["_ir_version", b"_ir_version"]  # noqa: Y015

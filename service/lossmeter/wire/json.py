@@ -120,7 +120,7 @@ def read_merge(body: bytes | bytearray | memoryview) -> tuple[list[State], Merge
 
 
 # Fields of an export that are text as they stand; the others are JSON.
-TEXT = ("dtype", "stands_for")
+TEXT = ("dtype", "stands_for", "expression")
 
 
 def read_export(fields: Mapping[str, str]) -> ExportSpec:

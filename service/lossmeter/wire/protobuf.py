@@ -95,7 +95,11 @@ def read_export(message: pb.ExportLossRequest) -> ExportSpec:
         LossmeterError: It is no such request.
     """
     fields = _asked(message)
-    fields |= {name: text for name in ("dtype", "stands_for") if (text := getattr(message, name))}
+    fields |= {
+        name: text
+        for name in ("dtype", "stands_for", "expression")
+        if (text := getattr(message, name))
+    }
     for name in ("opset", "ir_version", "rank"):
         if message.HasField(name):
             fields[name] = getattr(message, name)

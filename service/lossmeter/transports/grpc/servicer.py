@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import grpc
 
 from lossmeter.app.engine import Engine
-from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import MalformedRequest
@@ -82,4 +81,6 @@ class LossService(pb_grpc.LossServiceServicer):
         self, request: pb.ExportLossRequest, context: grpc.ServicerContext
     ) -> pb.ExportLossResponse:
         """One loss as an ONNX graph."""
+        from lossmeter.app.export.model import exported  # noqa: PLC0415 slow, needed by few
+
         return pb.ExportLossResponse(model=exported(request.name, read_export(request)))

@@ -13,7 +13,6 @@ from starlette.types import ASGIApp
 
 from lossmeter import __version__
 from lossmeter.app.engine import Engine
-from lossmeter.app.export import exported
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import (
@@ -122,6 +121,8 @@ def _add_catalogue(app: FastAPI) -> None:
         name: Annotated[str, Path(description="Canonical name or symbol.", examples=["huber"])],
     ) -> Response:
         """The loss as an ONNX graph, with weights, mask and reduction inside."""
+        from lossmeter.app.export.model import exported  # noqa: PLC0415 slow, needed by few
+
         model = exported(name, read_export(_asked(request)))
         headers = {"content-disposition": f'attachment; filename="{_file_name(name)}"'}
         return Response(model, media_type=ONNX, headers=headers)

@@ -12,7 +12,7 @@ import ndonnx as ndx
 import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
-from lossmeter.app.graph_losses import Block
+from lossmeter.app.export.losses import Block
 from lossmeter.backends.tracing import PORTABLE
 from lossmeter.core.arrays import Array
 from lossmeter.core.reductions import Reduction

@@ -7,8 +7,9 @@ import ndonnx as ndx
 import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
-from lossmeter.app.graph_inputs import CLASSES, Form, moved_constant, needs_size, spread
-from lossmeter.app.graph_surveys import beside, surveyed
+from lossmeter.app.export.arrangements import CLASSES
+from lossmeter.app.export.inputs import Form, moved_constant, needs_size, spread
+from lossmeter.app.export.surveys import beside, surveyed
 from lossmeter.backends.tracing import PORTABLE
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import FACTOR, TARGET_FACTOR, WHERE, Program

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from importlib.metadata import version
-from threading import Lock
 
 import ndonnx as ndx
 import numpy as np
@@ -11,34 +10,40 @@ import onnx
 import orjson
 from onnx import numpy_helper
 
+from lossmeter.app.export.arrangements import Given
+from lossmeter.app.export.inputs import Form, form_of
+from lossmeter.app.export.losses import block_of
+from lossmeter.app.export.reductions import EXPORTED, Outputs, Reducing, reduced, unreduced
 from lossmeter.app.finish import own_reduction
-from lossmeter.app.graph_inputs import Form, Given, form_of
-from lossmeter.app.graph_losses import block_of
-from lossmeter.app.graph_reductions import EXPORTED, Outputs, Reducing, reduced, unreduced
 from lossmeter.backends.opsets import lower
-from lossmeter.backends.tracing import quiet
+from lossmeter.backends.tracing import built, quiet
 from lossmeter.core.arrays import Array
-from lossmeter.errors import BackendUnsupported, ParameterInvalid
+from lossmeter.errors import BackendUnsupported, MalformedRequest, ParameterInvalid
 from lossmeter.plan.groups import MOST_AXES
 from lossmeter.plan.plan import Candidate, Plan, prepare
-from lossmeter.plan.request import ExportSpec
+from lossmeter.plan.request import ExportSpec, Expression
 
 WEIGHT, MASK = "sample_weight", "mask"
+EXPRESSION = "expression"
 NOTHING = (
     "Domains are not checked: a value outside of one gives what the formula gives. "
     "What the service refuses, a mean of nothing among it, is NaN."
 )
 VERSION = version("lossmeter")
-# One graph at a time: tracing is all Python, and leaves the warnings of others alone only so.
-_tracing = Lock()
 
 
-def exported(loss: str, spec: ExportSpec) -> bytes:
-    """A loss of the catalogue, or a symbol, as a serialised ONNX model.
+def exported(name: str, spec: ExportSpec) -> bytes:
+    """A loss of the catalogue, a symbol or an expression as a serialised ONNX model.
 
     Raises:
-        LossmeterError: As ``prepare`` and ``export``.
+        LossmeterError: As ``prepare`` and ``export``; also where both a name and an expression
+            are given.
     """
+    if spec.expression is None:
+        return export(prepare(name, spec.params, spec.reduction), spec)
+    if name not in ("", EXPRESSION):
+        raise MalformedRequest("give either a name or an expression", field=EXPRESSION)
+    loss = Expression(expression=spec.expression)
     return export(prepare(loss, spec.params, spec.reduction), spec)
 
 
@@ -61,8 +66,8 @@ def export(plan: Plan, spec: ExportSpec) -> bytes:
         name: ndx.argument(shape=one.dims, dtype=ndx.from_numpy_dtype(one.dtype))
         for name, one in given.items()
     }
-    with _tracing, quiet():
-        model = ndx.build(arguments, _outputs(plan, form, dict(arguments)))
+    with quiet():
+        model = built(arguments, _outputs(plan, form, dict(arguments)))
     lower(model, spec.opset)
     model.ir_version = spec.ir_version
     _give_defaults(model.graph, given)

@@ -4,20 +4,19 @@ A graph takes what the symbol takes: the classes where the framework has them, C
 in PyTorch. The nodes that lay them out become part of the graph.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import ndonnx as ndx
 import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
-from lossmeter.backends.tracing import PORTABLE
+from lossmeter.app.export.arrangements import ARRANGED, CLASSES, Arrays, Dims, Given
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec
 from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE
-from lossmeter.core.stable import sigmoid, softmax
-from lossmeter.dialects import keras, optax, sklearn, tensorflow, torch
+from lossmeter.dialects import optax, sklearn
 from lossmeter.dialects.symbols import Rule
 from lossmeter.errors import BackendUnsupported, ParameterInvalid, TooLarge
 from lossmeter.plan.batch import class_values
@@ -26,32 +25,13 @@ from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import ExportSpec
 from lossmeter.plan.tensors import candidate_for
 
-Dims = tuple[str, ...]
 Sizes = Mapping[str, int]
-Arrays = dict[str, Array]
-ROWS, CLASSES, LAST, STEPS = "N", "C", "D", "T"
-# A graph has the nodes of every step: it takes long to build, and longer to load.
-MOST_STEPS, MOST_COLUMNS = 32, 256
+ROWS, LAST = "N", "D"
+# A graph has nodes for each output's weight.
+MOST_COLUMNS = 256
 # What stands for a size that is free, where arrays are asked what they are.
 FREE = 3
 INT64 = np.dtype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """An input of the graph.
-
-    Attributes:
-        dims: Its axes: a size, a name where that is free, None where it may be 1 besides.
-        dtype: Its dtype.
-        description: What it is.
-        default: What stands for it where it is left out; None if it is required.
-    """
-
-    dims: tuple[str | int | None, ...]
-    dtype: np.dtype[np.generic]
-    description: str
-    default: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +124,6 @@ class Form:
         return ndx.reshape(moved, ndx.concat([shape[: len(lead)], pixels, shape[end:]]))
 
 
-class Arranged(NamedTuple):
-    """How a framework's own way with its inputs is done in a graph.
-
-    Attributes:
-        takes: From the inputs of the loss to those of the symbol.
-        gives: From the arrays of the symbol to those of the loss.
-    """
-
-    takes: Callable[[Form, dict[str, Given]], dict[str, Given]]
-    gives: Callable[[Form, Arrays], Arrays]
-
-
 def form_of(plan: Plan, spec: ExportSpec) -> Form:
     """The shapes of the inputs, and with them the loss that the symbol stands for.
 
@@ -165,7 +133,7 @@ def form_of(plan: Plan, spec: ExportSpec) -> Form:
     Raises:
         ParameterInvalid: A rank, size or loss that the symbol does not have.
         BackendUnsupported: A size is needed and absent.
-        TooLarge: There are too many steps.
+        TooLarge: There are too many outputs.
     """
     named = [c for c in plan.candidates if spec.stands_for in (None, c.variant.loss.name)]
     if not named:
@@ -317,21 +285,16 @@ def _check(form: Form, spec: ExportSpec) -> None:
             raise ParameterInvalid(
                 f"a parameter holds numbers for {form.sizes[name]}", field=f"sizes.{name}"
             )
-    _check_many(form.sizes.get(STEPS, 0) if STEPS in axes else 0, MOST_STEPS, f"sizes.{STEPS}")
-    columns = form.candidate.parameter.get("columns")
-    _check_many(len(columns or ""), MOST_COLUMNS, "params.multioutput")
+    columns = len(form.candidate.parameter.get("columns") or "")
+    if columns > MOST_COLUMNS:
+        detail = "a graph has nodes for each of these, and they are too many"
+        field = "params.multioutput"
+        raise TooLarge(detail, field=field, limit=MOST_COLUMNS, actual=columns)
     variant = form.candidate.variant
-    needed = {STEPS} & axes | ({CLASSES} if variant.arrange is optax.overlapping_classes else set())
-    for axis in needed - {*form.sizes}:
-        raise needs_size(axis)
+    if variant.arrange is optax.overlapping_classes and CLASSES not in form.sizes:
+        raise needs_size(CLASSES)
     if variant.arrange is not None and variant.arrange not in ARRANGED:
         variant.arrange(_probe(form), form.candidate.settings)
-
-
-def _check_many(actual: int, limit: int, field: str) -> None:
-    if actual > limit:
-        detail = "a graph has nodes for each of these, and they are too many"
-        raise TooLarge(detail, field=field, limit=limit, actual=actual)
 
 
 def needs_size(axis: str) -> BackendUnsupported:
@@ -348,106 +311,3 @@ def spread(x: Array, shape: Array) -> Array:
     dims = shape.unwrap_spox()
     # The second node refuses what the first would have let grow.
     return ndx.asarray(op.reshape(op.expand(x.unwrap_spox(), dims), dims, allowzero=True))
-
-
-def _steps_first(form: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    """Predictions with the steps first."""
-    predictions = inputs["predictions"]
-    rows, steps, classes = predictions.dims
-    return {**inputs, "predictions": replace(predictions, dims=(steps, rows, classes))}
-
-
-def _rows_first(_: Form, arrays: Arrays) -> Arrays:
-    return {**arrays, "predictions": ndx.permute_dims(arrays["predictions"], (1, 0, 2))}
-
-
-def _as_asked(form: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    first = form.candidate.settings["logits_time_major"]
-    return _steps_first(form, inputs) if first else inputs
-
-
-def _as_asked_back(form: Form, arrays: Arrays) -> Arrays:
-    first = form.candidate.settings["logits_time_major"]
-    return _rows_first(form, arrays) if first else arrays
-
-
-def _without_lengths(_: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    return {name: one for name, one in inputs.items() if not name.endswith("_lengths")}
-
-
-def _lengths_of_labels(_: Form, arrays: Arrays) -> Arrays:
-    """Every step counts, and every label that is not 0."""
-    labels, steps = arrays["targets"], arrays["predictions"].shape[1]
-    counted = _count(labels != 0)
-    return {
-        **arrays,
-        "input_lengths": ndx.zeros_like(counted) + steps,
-        "target_lengths": counted,
-    }
-
-
-PADDINGS = {"input_lengths": "logit_paddings", "target_lengths": "label_paddings"}
-
-
-def _paddings(form: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    """Paddings in place of lengths."""
-    rows, steps, _ = inputs["predictions"].dims
-    shapes = {"input_lengths": (rows, steps), "target_lengths": inputs["targets"].dims}
-    told = "0, then 1 past the end"
-    padded = {PADDINGS[name]: Given(dims, form.dtype, told) for name, dims in shapes.items()}
-    return {**_without_lengths(form, inputs), **padded}
-
-
-def _lengths_of_paddings(_: Form, arrays: Arrays) -> Arrays:
-    lengths = {name: _count(arrays[padding] == 0) for name, padding in PADDINGS.items()}
-    return {"predictions": arrays["predictions"], "targets": arrays["targets"], **lengths}
-
-
-def _count(true: Array) -> Array:
-    """How many of the last axis are true."""
-    return ndx.sum(ndx.astype(true, ndx.int64), axis=-1)
-
-
-def _optional_targets(form: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    """Targets that are 0 where they are left out."""
-    targets = inputs["targets"]
-    rank = len(targets.dims)
-    zero = np.zeros((1,) * rank, form.dtype)
-    return {**inputs, "targets": replace(targets, dims=(None,) * rank, default=zero)}
-
-
-def _without_channel(_: Form, inputs: dict[str, Given]) -> dict[str, Given]:
-    return {name: replace(one, dims=one.dims[:-1]) for name, one in inputs.items()}
-
-
-def _one_channel(form: Form, arrays: Arrays) -> Arrays:
-    """The probability of a foreground, in an axis of one channel."""
-    p, y = (ndx.expand_dims(arrays[name], axis=-1) for name in ("predictions", "targets"))
-    squashes = form.candidate.settings["apply_sigmoid"]
-    return {"predictions": sigmoid(PORTABLE, p) if squashes else p, "targets": y}
-
-
-def _of_classes(form: Form, arrays: Arrays) -> Arrays:
-    """Class probabilities of logits; class 0 left out where that is asked."""
-    p, y, settings = arrays["predictions"], arrays["targets"], form.candidate.settings
-    if settings["apply_softmax"]:
-        squash = sigmoid if form.sizes[CLASSES] == 1 else softmax
-        p = squash(PORTABLE, p)
-    if settings["ignore_background"] and form.sizes[CLASSES] > 1:
-        p, y = p[..., 1:], y[..., 1:]
-    return {"predictions": p, "targets": y}
-
-
-def _same(_: Form, x: Any) -> Any:
-    return x
-
-
-ARRANGED: Mapping[Any, Arranged] = {
-    torch.steps_second: Arranged(_steps_first, _rows_first),
-    tensorflow.steps_second: Arranged(_as_asked, _as_asked_back),
-    keras.lengths_of_labels: Arranged(_without_lengths, _lengths_of_labels),
-    optax.lengths_of_paddings: Arranged(_paddings, _lengths_of_paddings),
-    optax.zero_targets: Arranged(_optional_targets, _same),
-    optax.overlapping_classes: Arranged(_same, _of_classes),
-    optax.one_channel: Arranged(_without_channel, _one_channel),
-}
