@@ -62,7 +62,7 @@ def weighed(draw: st.DrawFn, name: str) -> Batch:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_graph_gives_what_the_service_gives(name: str, data: st.DataObject) -> None:
     batch = data.draw(weighed(name))
@@ -74,7 +74,7 @@ def test_a_graph_gives_what_the_service_gives(name: str, data: st.DataObject) ->
 @pytest.mark.parametrize(
     "name", ["squared_error", "circle", "weighted_mean_absolute_percentage_error"]
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_every_reduction_of_it(name: str, reduction: str, data: st.DataObject) -> None:
     batch = data.draw(weighed(name))

@@ -165,11 +165,13 @@ class Moments:
                 exact_sum(losses), _sum_all(*exact_product(losses, losses)), _count(losses.size)
             )
         high, low = exact_product(block.weights, losses)
-        # An infinite loss is in the high part; times the low one, which is 0, it would be NaN.
-        finite = np.where(np.isfinite(losses), losses, 0.0)
+        squares = exact_product(high, losses)
+        # What is infinite is so by its high part; its low one could be infinite the other way.
+        fits = np.isfinite(squares[0])
+        rest = exact_product(np.where(fits, low, 0.0), np.where(fits, losses, 0.0))
         return cls(
             _sum_all(high, low),
-            _sum_all(*exact_product(high, losses), *exact_product(low, finite)),
+            _sum_all(*squares, *rest),
             _sum_all(*exact_product(block.weights, block.weights)),
         )
 

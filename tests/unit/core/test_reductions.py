@@ -182,6 +182,7 @@ def test_no_weights_are_weights_of_1(naive: Naive) -> None:
         pytest.param("variance", [1.0, INF], None, NAN, id="a variance of infinity is NaN"),
         pytest.param("rms", [1.0, 4.0], [2.0, -1.0], NAN, id="a negative mean has no root"),
         pytest.param("rms", [1e200], None, INF, id="a square beyond float64 is infinite"),
+        pytest.param("rms", [1e180, 4.1e180], [1.3, 0.7], INF, id="however it is weighted"),
         pytest.param("min", [0.0, -1.0], None, -1.0, id="the least"),
         pytest.param("max", [1.0, NAN, 2.0], None, NAN, id="NaN is greatest"),
         pytest.param("min", [1.0, NAN, 2.0], None, NAN, id="NaN is least too"),
