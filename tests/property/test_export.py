@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossmeter.core.arrays import Array
@@ -16,7 +16,6 @@ from tests.integration.exported import Graph, asked_of, graph
 from tests.property.batches import Batch, batches
 
 REL = 1e-12
-LARGE = 1e150
 REDUCTIONS = (
     "none",
     "sum",
@@ -78,7 +77,6 @@ def test_a_graph_gives_what_the_service_gives(name: str, data: st.DataObject) ->
 @given(data=st.data())
 def test_every_reduction_of_it(name: str, reduction: str, data: st.DataObject) -> None:
     batch = data.draw(weighed(name))
-    assume(scale(batch) < LARGE)  # whose squares are finite
     check(batch, reduction)
 
 
