@@ -10,6 +10,7 @@ from lossmeter.catalog.descriptors import descriptor
 from lossmeter.core.declare import Loss
 from tools.pages import examples, symbols
 from tools.pages.disagreements import Rows, section
+from tools.pages.graph import picture
 from tools.pages.markdown import code, formula, join, literal, plain, table, words
 
 REDUCES = {
@@ -55,9 +56,17 @@ def page(loss: Loss, rows: Rows) -> str:
         f"## Examples\n\n{examples.session(loss)}\n\n{BODY}\n\n{examples.request(loss)}",
         f"## Frameworks\n\n{_frameworks(loss)}",
         section(loss.name, rows),
+        _graph(loss),
         f"## Source\n\n{source(loss.source)}",
         "[All losses](README.md)",
     )
+
+
+def _graph(loss: Loss) -> str:
+    """The loss as a graph."""
+    drawn = picture(loss)
+    told = "What [an export](../guides/export.md) computes before weights, mask and reduction:"
+    return f"## Graph\n\n{told}\n\n{drawn}" if drawn else ""
 
 
 def _names(loss: Loss) -> str:

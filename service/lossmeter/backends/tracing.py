@@ -176,7 +176,7 @@ def _reduced(reduce: Callable[..., spox.Var], x: Array, axis: Axes, keepdims: bo
 
 
 def trace(
-    program: Program, operands: Signature, extras: Signature, row_sum: RowSum
+    program: Program, operands: Signature, extras: Signature, row_sum: RowSum | None
 ) -> onnx.ModelProto:
     """The graph of a program: its arrays in, named as they are, and ``values`` out.
 
@@ -184,7 +184,7 @@ def trace(
         program: The program.
         operands: Dtype and shape of each input of the loss, a name where a size is free.
         extras: The same of the parameters that are arrays.
-        row_sum: How rows are summed.
+        row_sum: How rows are summed; as ONNX does, if None.
     """
     arguments = {
         name: ndx.argument(shape=shape, dtype=ndx.from_numpy_dtype(dtype))
