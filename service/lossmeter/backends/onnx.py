@@ -153,10 +153,16 @@ def _filled(x: Array, rows: int) -> Array:
 
 
 class Session:
-    """A graph ready to run on a device."""
+    """A graph ready to run on a device.
+
+    Raises:
+        BackendUnsupported: The runtime would run it elsewhere.
+    """
 
     def __init__(self, model: bytes, on: Device, device: str) -> None:
         self._session = ort.InferenceSession(model, _options(), [on.provider])
+        if self._session.get_providers()[0] != on.provider[0]:
+            raise BackendUnsupported(f"graphs do not run on {device} here", field="options.device")
         self._names = [given.name for given in self._session.get_inputs()]
         self._device = device
 
