@@ -57,10 +57,13 @@ class Backends:
     Args:
         name: What computes where a request does not say.
         device: Where, likewise: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+
+    Attributes:
+        name: What computes where a request does not say.
     """
 
     def __init__(self, name: str = "numpy", device: str = "cpu") -> None:
-        self._name = name
+        self.name = name
         self._device = device
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], Backend] = {}
@@ -79,7 +82,7 @@ class Backends:
         """
         if needed:
             return self._of_graphs(name or needed, device or "cpu", needed)
-        name = name or self._name
+        name = name or self.name
         if name not in MAKERS:
             raise BackendUnsupported(
                 f"this service has the backends {', '.join(MAKERS)}", field="options.backend"
@@ -87,7 +90,7 @@ class Backends:
         devices = list(MAKERS[name])
         asked = device or self._device
         # Another backend than the service's own may lack the service's device.
-        if device is None and name != self._name and asked not in devices:
+        if device is None and name != self.name and asked not in devices:
             asked = "auto"
         if asked == "auto":
             return self._first(name, devices)

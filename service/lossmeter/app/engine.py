@@ -10,9 +10,11 @@ from lossmeter.app.backend import Backend, Backends
 from lossmeter.app.evaluation import Evaluation, refuse_unstreamable
 from lossmeter.app.explain import Explanation, explain
 from lossmeter.app.finish import answer_from
+from lossmeter.core.declare import NAMES
 from lossmeter.core.parts import Extreme, Histogram, Linear, Part, Values
 from lossmeter.core.reductions import RULES, SUMS, mergeable_parts
 from lossmeter.core.state import State
+from lossmeter.dialects import SYMBOLS
 from lossmeter.errors import (
     LossmeterError,
     MalformedRequest,
@@ -21,12 +23,19 @@ from lossmeter.errors import (
     UnknownInput,
     UnknownReduction,
 )
+from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import Plan, prepare
 from lossmeter.plan.request import EvaluateSpec, LossSpec, MergeSpec, Options
 from lossmeter.plan.stored import stored_plan
 from lossmeter.plan.tensors import Tensors
 
 SHARED = ("sample_weight", "mask")
+# What NumPy computes of few numbers in little time: no loss that compares all samples.
+BRIEF = frozenset(
+    name
+    for name in (*NAMES, *SYMBOLS)
+    if all(variant.loss.output != "batch" for variant in symbol_named(name).variants)
+)
 
 
 class Engine:
@@ -64,6 +73,15 @@ class Engine:
                 for name, one in spec.losses.items()
             }
         )
+
+    def is_brief(self, spec: EvaluateSpec) -> bool:
+        """Whether little data is sure to take little time.
+
+        It is not where a graph is traced or runs in another process, where an expression makes much
+        of one number, where all samples are compared, and where there are several losses.
+        """
+        backend = spec.options.backend or self._backends.name
+        return isinstance(spec.loss, str) and spec.loss in BRIEF and backend == "numpy"
 
     def explain(
         self, spec: EvaluateSpec, tensors: Tensors

@@ -54,8 +54,7 @@ PROBLEMS = {
 
 def create_app(engine: Engine, settings: Settings) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
-    rest, waits = create_rest(engine), bool(settings.losses)
-    return Front(engine, rest, settings.max_body_bytes, waits=waits)
+    return Front(engine, create_rest(engine), settings.max_body_bytes)
 
 
 def create_rest(engine: Engine) -> FastAPI:

@@ -15,11 +15,13 @@ from lossmeter.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
 
-# Bodies above this are decoded and computed in a thread, so that others are not kept waiting.
+# Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
+# is below is decoded at once, and computed at once if it is brief.
 INLINE_BYTES = 64 * 1024
 DROPPED_BYTES = 64 * 2**20
 POST = "POST"
-Handler = Callable[[bytes], bytes]
+# What computes the answer to a body, and whether that is brief.
+Handler = Callable[[bytes], tuple[Callable[[], bytes], bool]]
 
 
 class Front:
@@ -29,19 +31,15 @@ class Front:
         engine: What evaluates.
         rest: The application behind, FastAPI.
         max_body_bytes: Largest body that is read.
-        waits: Whether evaluations may wait for other processes, so that none keeps others waiting.
     """
 
-    def __init__(
-        self, engine: Engine, rest: ASGIApp, max_body_bytes: int, *, waits: bool = False
-    ) -> None:
+    def __init__(self, engine: Engine, rest: ASGIApp, max_body_bytes: int) -> None:
         self._rest = rest
         self._limit = max_body_bytes
-        self._inline = 0 if waits else INLINE_BYTES
         self._handlers: dict[str, Handler] = {
-            "/v1/evaluate": partial(answer_evaluation, engine),
-            "/v1/explain": partial(answer_explanation, engine),
-            "/v1/states:merge": partial(answer_merge, engine),
+            "/v1/evaluate": partial(_evaluation, engine),
+            "/v1/explain": partial(_explanation, engine),
+            "/v1/states:merge": partial(_merge, engine),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,10 +56,7 @@ class Front:
             status, fields, answer = 200, {"content-type": "application/json"}, b""
             _check_media(headers)
             data = await body.read(self._limit, headers.get(b"content-length", ""))
-            if len(data) <= self._inline:
-                answer = handler(data)
-            else:
-                answer = await asyncio.to_thread(handler, data)
+            answer = await _answered(handler, data)
         except _Disconnected:
             return
         except Exception as error:
@@ -72,17 +67,39 @@ class Front:
 
 def answer_evaluation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/evaluate."""
-    return answer_body(engine.evaluate(*read_request(data)))
+    return _evaluation(engine, data)[0]()
 
 
 def answer_merge(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/states:merge."""
-    return answer_body(engine.merge(*read_merge(data)))
+    return _merge(engine, data)[0]()
 
 
 def answer_explanation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/explain."""
-    return explanation_body(engine.explain(*read_request(data)))
+    return _explanation(engine, data)[0]()
+
+
+def _evaluation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+    spec, tensors = read_request(data)
+    return lambda: answer_body(engine.evaluate(spec, tensors)), engine.is_brief(spec)
+
+
+def _merge(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+    states, spec = read_merge(data)
+    return lambda: answer_body(engine.merge(states, spec)), True
+
+
+def _explanation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+    spec, tensors = read_request(data)
+    return lambda: explanation_body(engine.explain(spec, tensors)), engine.is_brief(spec)
+
+
+async def _answered(handler: Handler, data: bytes) -> bytes:
+    if len(data) > INLINE_BYTES:
+        return await asyncio.to_thread(lambda: handler(data)[0]())
+    compute, brief = handler(data)
+    return compute() if brief else await asyncio.to_thread(compute)
 
 
 class _Disconnected(Exception):
