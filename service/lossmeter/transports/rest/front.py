@@ -67,17 +67,17 @@ class Front:
 
 def answer_evaluation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/evaluate."""
-    return _evaluation(engine, data)[0]()
+    return _whole(partial(_evaluation, engine), data)
 
 
 def answer_merge(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/states:merge."""
-    return _merge(engine, data)[0]()
+    return _whole(partial(_merge, engine), data)
 
 
 def answer_explanation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/explain."""
-    return _explanation(engine, data)[0]()
+    return _whole(partial(_explanation, engine), data)
 
 
 def _evaluation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
@@ -95,9 +95,13 @@ def _explanation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool
     return lambda: explanation_body(engine.explain(spec, tensors)), engine.is_brief(spec)
 
 
+def _whole(handler: Handler, data: bytes) -> bytes:
+    return handler(data)[0]()
+
+
 async def _answered(handler: Handler, data: bytes) -> bytes:
     if len(data) > INLINE_BYTES:
-        return await asyncio.to_thread(lambda: handler(data)[0]())
+        return await asyncio.to_thread(_whole, handler, data)
     compute, brief = handler(data)
     return compute() if brief else await asyncio.to_thread(compute)
 
