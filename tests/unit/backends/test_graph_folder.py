@@ -16,6 +16,7 @@ from lossmeter.api import engine
 from lossmeter.app.answer import Answer
 from lossmeter.app.explain import Explanation
 from lossmeter.backends.graphs import folder as folders
+from lossmeter.backends.graphs import graph as graphs
 from lossmeter.backends.graphs import sandbox
 from lossmeter.backends.graphs.folder import MOST_BYTES, Folder
 from lossmeter.backends.graphs.sandbox import Confined, Limits
@@ -378,3 +379,17 @@ def test_no_process_is_left(opened: Open) -> None:
     folder.close()
     assert len(processes(os.getpid())) == 0
     assert "own" not in OWN
+
+
+def test_those_who_ask_for_one_that_hangs_wait_no_longer_than_the_first_of_them(
+    opened: Open,
+) -> None:
+    opened(Limits(seconds=5.0, memory=512 * MIB), slow=slow())
+    stuck = {"predictions": [0.0], "targets": [1600.0]}
+    hanging = threading.Thread(target=refused, args=("slow",), kwargs=stuck)
+    hanging.start()
+    time.sleep(graphs.WAIT_SECONDS + 0.5)
+    began = time.monotonic()
+    assert refused("slow", **stuck).reason == "OVERLOADED"
+    assert time.monotonic() - began < 1.0
+    hanging.join()

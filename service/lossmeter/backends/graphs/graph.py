@@ -22,8 +22,10 @@ NAME = "onnx"
 BLOCK = 32_768
 # Of a row, so that each begins at a boundary of 64 bytes whatever its length.
 SPREAD = 16
-# How long a request waits for those before it, which hang if they take that long.
+# How long a block may take before those who wait for it are sent away, and how long they wait at
+# least: for the one before them to say when it began.
 WAIT_SECONDS = 2.0
+LEAST_SECONDS = 0.1
 # How a failure begins that a caller is told of.
 OF_CALLERS = "the graph of this loss "
 # Names of axes that mean something to the losses of the catalogue.
@@ -107,8 +109,12 @@ class Graph:
         return np.concatenate(blocks) if blocks else np.zeros(0, self.dtype)
 
     def _block(self, arrays: Mapping[str, Array]) -> Array:
-        if not self.lock.acquire(timeout=WAIT_SECONDS):
+        # From the start of the block in progress: else those who ask for a graph that hangs would
+        # take all threads, each for as long, of those who ask for another.
+        wait = self.used_at + WAIT_SECONDS - time.monotonic()
+        if not self.lock.acquire(timeout=max(wait, LEAST_SECONDS)):
             raise Overloaded("the graph of this loss is busy; try again", field="loss")
+        self.used_at = time.monotonic()
         try:
             return self._run(self._ready(), arrays)
         except Failed:
