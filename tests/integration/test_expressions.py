@@ -239,6 +239,7 @@ HOSTILE: Mapping[str, tuple[str, str]] = {
     "-" * 4_000 + "x": ("TOO_LARGE", AT),
     "hunter2+" * 131_072: ("TOO_LARGE", AT),
     "x**" * 1_000 + "x": ("TOO_LARGE", AT),
+    "x+" * 600 + "x": ("TOO_LARGE", AT),
     "predictions\0": ("PARAMETER_INVALID", AT),
     "\uff50redictions": ("PARAMETER_INVALID", AT),
     "predicti\u03bfns": ("PARAMETER_INVALID", AT),

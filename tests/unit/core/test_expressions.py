@@ -289,6 +289,7 @@ TOO_MUCH = {
     "a" + "**a" * 1000: (MOST_DEPTH, MOST_DEPTH + 1),
     "a" + "**-a" * 1000: (MOST_DEPTH, MOST_DEPTH + 1),
     "a" + "+a" * 64: (MOST_DEPTH, MOST_DEPTH + 1),
+    "a" + "+a" * 600: (MOST_DEPTH, MOST_DEPTH + 1),
     "+".join(["(" + "+".join(["a"] * 16) + ")"] * 17): (MOST_NODES, MOST_NODES + 1),
     "sum(sum(a, axis=(-1, -2, -3)), axis=(-1, -2))": (MOST_AXES, MOST_AXES + 1),
     "+".join(f"a{number}" for number in range(25)): (MOST_NAMES, MOST_NAMES + 1),

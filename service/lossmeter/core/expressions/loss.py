@@ -46,13 +46,20 @@ def expression_loss(text: str, params: Kinds) -> Loss:
         ParameterInvalid: It is no expression, or has other parameters.
         TooLarge: It is too long or too deep.
     """
-    return _loss(ast.unparse(parsed(text)), params)
+    syntax = parsed(text)
+    # Operators in a row nest without brackets: refused before anything else walks down.
+    _read(syntax, params)
+    return _loss(ast.unparse(syntax), params)
+
+
+def _read(syntax: ast.expr, params: Kinds) -> Tree:
+    return Reader(frozenset(name for name, flag in params if flag)).read(syntax)
 
 
 @lru_cache(maxsize=1024)
 def _loss(text: str, params: Kinds) -> Loss:
     names = frozenset(name for name, _ in params)
-    tree = Reader(frozenset(name for name, flag in params if flag)).read(parsed(text))
+    tree = _read(parsed(text), params)
     _check_params(tree, names)
     if kind_of(tree) == CONDITION:
         raise ParameterInvalid(
