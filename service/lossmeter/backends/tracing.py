@@ -20,12 +20,16 @@ import spox.opset.ai.onnx.v21 as op
 
 from lossmeter.core.arrays import PRIMITIVES, Array, Namespace
 from lossmeter.core.program import Program
+from lossmeter.errors import BackendUnsupported
 
 Signature = Mapping[str, tuple[np.dtype[Any], tuple[int | str, ...]]]
 Axes: TypeAlias = int | tuple[int, ...] | None
 VALUES = "values"
 FALSE = "false"
 FLOATS = (ndx.float32, ndx.float64)
+# Of a kernel; the losses of the catalogue take 40 at most. A primitive is up to 20 nodes, and a
+# node takes a millisecond to trace.
+MOST_PRIMITIVES = 128
 
 
 # The sum over the last axis, of a size that is known; the others as they are.
@@ -161,6 +165,23 @@ class _Portable(_Onnx):
 PORTABLE = cast(Namespace, _Portable())
 
 
+class Counted:
+    """A namespace that an expression cannot make a graph without end of."""
+
+    def __init__(self, xp: Namespace) -> None:
+        self._xp = xp
+        self._left = MOST_PRIMITIVES
+
+    def __getattr__(self, name: str) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise BackendUnsupported(
+                "the graph of this loss would be too large; the numpy backend computes it",
+                field="options.backend",
+            )
+        return getattr(self._xp, name)
+
+
 def _array(var: spox.Var) -> Array:
     return ndx.asarray(var)
 
@@ -185,6 +206,9 @@ def trace(
         operands: Dtype and shape of each input of the loss, a name where a size is free.
         extras: The same of the parameters that are arrays.
         row_sum: How rows are summed; as ONNX does, if None.
+
+    Raises:
+        BackendUnsupported: The graph would be too large.
     """
     arguments = {
         name: ndx.argument(shape=shape, dtype=ndx.from_numpy_dtype(dtype))
@@ -192,7 +216,7 @@ def trace(
     }
     with quiet():
         values = program(
-            cast(Namespace, _Onnx(row_sum)),
+            cast(Namespace, Counted(_Onnx(row_sum))),
             {name: arguments[name] for name in operands},
             {name: arguments[name] for name in extras},
         )
