@@ -165,7 +165,7 @@ class _Portable(_Onnx):
 PORTABLE = cast(Namespace, _Portable())
 
 
-class Counted:
+class _Counted:
     """A namespace that an expression cannot make a graph without end of."""
 
     def __init__(self, xp: Namespace) -> None:
@@ -180,6 +180,11 @@ class Counted:
                 field="options.backend",
             )
         return getattr(self._xp, name)
+
+
+def counted(xp: Namespace) -> Namespace:
+    """The namespace for one kernel, which may use so many primitives of it and no more."""
+    return cast(Namespace, _Counted(xp))
 
 
 def _array(var: spox.Var) -> Array:
@@ -216,7 +221,7 @@ def trace(
     }
     with quiet():
         values = program(
-            cast(Namespace, Counted(_Onnx(row_sum))),
+            counted(cast(Namespace, _Onnx(row_sum))),
             {name: arguments[name] for name in operands},
             {name: arguments[name] for name in extras},
         )

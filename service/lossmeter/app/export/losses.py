@@ -1,7 +1,7 @@
 """The loss values of an exported graph, with their weights and which of them are kept."""
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import ndonnx as ndx
 import numpy as np
@@ -10,8 +10,8 @@ import spox.opset.ai.onnx.v21 as op
 from lossmeter.app.export.arrangements import CLASSES
 from lossmeter.app.export.inputs import Form, moved_constant, needs_size, spread
 from lossmeter.app.export.surveys import beside, surveyed
-from lossmeter.backends.tracing import PORTABLE, Counted
-from lossmeter.core.arrays import Array, Namespace
+from lossmeter.backends.tracing import PORTABLE, counted
+from lossmeter.core.arrays import Array
 from lossmeter.core.program import FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.errors import BackendUnsupported, ParameterInvalid
 from lossmeter.plan.batch import class_values, constants_of
@@ -184,7 +184,7 @@ def _run(
     }
     program = _on_this_batch(form, given, operands, weights)
     try:
-        return program(cast(Namespace, Counted(PORTABLE)), operands, extras)
+        return program(counted(PORTABLE), operands, extras)
     except BackendUnsupported:
         raise needs_size(CLASSES) from None
 
