@@ -87,6 +87,10 @@ def test_a_damaged_file_is_refused_or_is_a_graph(seed: int) -> None:
 TEXTS = {
     "has 2 outputs": "own (double[N] predictions) => (double[N] a, double[N] b)"
     " { a = Abs(predictions) b = Neg(predictions) }",
+    "or loss and kept": "own (double[N] predictions) => (double[N] kept, double[N] loss)"
+    " { loss = Abs(predictions) kept = Neg(predictions) }",
+    "kept in a dtype": "own (double[N] predictions) => (double[N] loss, double[N] kept)"
+    " { loss = Abs(predictions) kept = Neg(predictions) }",
     "input sample_weight": "own (double[N] sample_weight) => (double[N] loss)"
     " { loss = Abs(sample_weight) }",
     "input mask": "own (double[N] mask) => (double[N] loss) { loss = Abs(mask) }",

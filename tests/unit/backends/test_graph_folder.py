@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossmeter import evaluate, explain, merge
+from lossmeter import evaluate, explain, export, merge
 from lossmeter.api import engine
 from lossmeter.app.answer import Answer
 from lossmeter.app.explain import Explanation
@@ -83,6 +83,24 @@ def test_a_graph_is_a_loss_by_the_name_of_its_file(opened: Open) -> None:
         "a": 1.0,
         "b": 27.0,
     }
+
+
+def test_an_exported_graph_is_a_loss_of_the_folder(opened: Open, tmp_path: Path) -> None:
+    put(tmp_path, "own", export("huber", params={"delta": 0.5}, reduction="none"))
+    opened()
+    answer = ask("own", **PAIR, sample_weight=[1.0, 2.0])
+    assert answer.value == value("huber", **PAIR, sample_weight=[1.0, 2.0], params={"delta": 0.5})
+
+
+def test_what_an_exported_graph_leaves_out_is_no_number(opened: Open, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"params": {"ignore_index": 1}}
+    symbol = "torch.nn.CrossEntropyLoss"
+    put(tmp_path, "own", export(symbol, reduction="none", sizes={"C": 2}, **asked))
+    opened()
+    given = {"predictions": [[1.0, 3.0], [2.0, 0.5], [0.0, 9.0]], "targets": [1, 0, 0]}
+    assert np.isnan(value("own", **given))
+    omitted = value("own", **given, options={"nonfinite": "omit"})
+    assert omitted == pytest.approx(value(symbol, **given, **asked), rel=1e-15)
 
 
 def test_few_rows_and_none_are_taken(opened: Open) -> None:

@@ -8,7 +8,7 @@ the reply goes back as a length and JSON.
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -27,6 +27,8 @@ MOST_CHARACTERS, MOST_WORDS = 64, 4096
 DEEPEST = 4
 DOMAINS = ("", "ai.onnx")
 BESIDE = ("sample_weight", "mask")
+# What an exported graph gives beside its values: which of them it keeps.
+VALUES, KEPT = "loss", "kept"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DTYPES: Mapping[int, str] = {
     TensorProto.FLOAT: "float32",
@@ -178,11 +180,9 @@ def _signature(graph: onnx.GraphProto) -> dict[str, Any]:
     inputs = [value for value in graph.input if value.name not in filled]
     if len({value.name for value in inputs}) != len(inputs) or not 1 <= len(inputs) <= MOST_INPUTS:
         raise Refused(f"must have from 1 to {MOST_INPUTS} inputs of different names")
-    if len(graph.output) != 1:
-        raise Refused(f"has {len(graph.output)} outputs; a loss has one, its values")
     return {
         "inputs": {value.name: _input(value) for value in inputs},
-        "output": _output(graph.output[0]),
+        "output": _outputs(graph.output),
     }
 
 
@@ -215,13 +215,28 @@ def _axis(axis: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return name or None
 
 
+def _outputs(outputs: Sequence[onnx.ValueInfoProto]) -> str:
+    if [value.name for value in outputs] == [VALUES, KEPT]:
+        if outputs[1].type.tensor_type.elem_type != TensorProto.BOOL:
+            raise Refused(f"gives {KEPT} in a dtype other than bool")
+    elif len(outputs) != 1:
+        raise Refused(
+            f"has {len(outputs)} outputs; a loss has one, its values, "
+            f"or {VALUES} and {KEPT} as an exported graph has them"
+        )
+    return _output(outputs[0])
+
+
 def _output(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
     if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE):
         raise Refused("gives values that are neither float32 nor float64")
     sizes = tensor.shape.dim if tensor.HasField("shape") else []
     if tensor.HasField("shape") and (len(sizes) != 1 or sizes[0].HasField("dim_value")):
-        raise Refused("must give one value per sample: one axis, of no fixed size")
+        raise Refused(
+            "must give one value per sample: one axis, of no fixed size; "
+            "an exported graph does with the reduction none"
+        )
     return DTYPES[tensor.elem_type]
 
 

@@ -66,9 +66,13 @@ def _answer(
     rows, spread = head["rows"], head["spread"]
     try:
         placed = {name: _placed(x, spread) for name, x in arrays.items()}
-        (values,) = session.run(None, placed)
-        if values.shape != (len(next(iter(placed.values()))),):
+        values, *kept = session.run(None, placed)
+        shape = (len(next(iter(placed.values()))),)
+        if any(given.shape != shape for given in (values, *kept)):
             return (MISSHAPEN,)
+        if kept:
+            # An exported graph may hold 0 where it leaves an entry out, which no mean may count.
+            values = np.where(kept[0], values, values.dtype.type(np.nan))
         return DONE, np.ascontiguousarray(values[: rows * spread : spread]).tobytes()
     except Exception as error:
         return (_kind(error),)
