@@ -213,6 +213,19 @@ def test_keras_counts_weights_before_they_are_broadcast(ignored: int | None) -> 
     assert found == pytest.approx(float(answer), rel=1e-12)
 
 
+@pytest.mark.parametrize("symbol", ["log_loss", "brier_score_loss"])
+def test_more_labels_than_two_have_a_column_each(symbol: str) -> None:
+    loss, params = f"sklearn.metrics.{symbol}", {"labels": [1, 2, 5]}
+    given = {
+        "predictions": np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]),
+        "targets": np.array([2, 5]),
+    }
+    answer = evaluate(loss, given, params=params)
+    assert isinstance(answer, Answer)
+    found = graph(loss, params=params).run(given)["loss"]
+    assert found == pytest.approx(float(answer), rel=1e-12)
+
+
 @pytest.mark.parametrize("joining", ["uniform_average", "raw_values", [1.0, 3.0]])
 def test_outputs_are_joined_as_scikit_learn_joins_them(joining: Any) -> None:
     asked: dict[str, Any] = {"params": {"multioutput": joining}}
@@ -242,6 +255,13 @@ REFUSED = [
     ),
     ({"loss": "huber", "reduction": "men"}, "UNKNOWN_REDUCTION", "reduction"),
     ({"loss": "hubert"}, "LOSS_NOT_FOUND", "loss"),
+    ({"loss": "expression"}, "MALFORMED_REQUEST", "expression"),
+    (
+        {"loss": "sklearn.metrics.log_loss", "stands_for": "binary_cross_entropy"}
+        | {"params": {"labels": [1, 2, 5]}},
+        "PARAMETER_INVALID",
+        "params.labels",
+    ),
     ({"loss": "huber", "params": {"delta": -1.0}}, "PARAMETER_INVALID", "params.delta"),
     ({"loss": "huber", "opset": 16}, "MALFORMED_REQUEST", "opset"),
     ({"loss": "huber", "ir_version": 11}, "MALFORMED_REQUEST", "ir_version"),

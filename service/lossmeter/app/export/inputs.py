@@ -13,6 +13,7 @@ import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
 from lossmeter.app.export.arrangements import ARRANGED, CLASSES, Arrays, Dims, Given
+from lossmeter.app.export.surveys import PAIR
 from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec
 from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE
@@ -128,7 +129,8 @@ def form_of(plan: Plan, spec: ExportSpec) -> Form:
     """The shapes of the inputs, and with them the loss that the symbol stands for.
 
     Where the shapes of the inputs choose between losses, it is the last of them, which takes class
-    indices and one number a sample, unless ``stands_for`` or ``sizes`` say otherwise.
+    indices and one number a sample, unless ``stands_for``, ``sizes`` or more labels than two say
+    otherwise.
 
     Raises:
         ParameterInvalid: A rank, size or loss that the symbol does not have.
@@ -140,10 +142,20 @@ def form_of(plan: Plan, spec: ExportSpec) -> Form:
         known = ", ".join(dict.fromkeys(c.variant.loss.name for c in plan.candidates))
         raise ParameterInvalid(f"{plan.symbol.name} stands for {known}", field="stands_for")
     forms = [_form(candidate, spec) for candidate in reversed(named)]
-    chosen = (form for form in forms if candidate_for(plan, _probe(form)) is form.candidate)
+    chosen = (
+        form
+        for form in forms
+        if _tells_apart(form.candidate) and candidate_for(plan, _probe(form)) is form.candidate
+    )
     form = next(chosen, forms[-1])
     _check(form, spec)
     return form
+
+
+def _tells_apart(candidate: Candidate) -> bool:
+    """Whether what it takes of a sample is enough for the labels that are named."""
+    one = candidate.variant.survey in (sklearn.LARGER, sklearn.POSITIVE)
+    return not one or len({*(candidate.settings.get("labels") or ())}) <= PAIR
 
 
 def _form(candidate: Candidate, spec: ExportSpec) -> Form:

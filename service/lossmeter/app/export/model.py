@@ -37,9 +37,11 @@ def exported(name: str, spec: ExportSpec) -> bytes:
 
     Raises:
         LossmeterError: As ``prepare`` and ``export``; also where both a name and an expression
-            are given.
+            are given, or neither.
     """
     if spec.expression is None:
+        if name in ("", EXPRESSION):
+            raise MalformedRequest("give a name, or an expression", field=EXPRESSION)
         return export(prepare(name, spec.params, spec.reduction), spec)
     if name not in ("", EXPRESSION):
         raise MalformedRequest("give either a name or an expression", field=EXPRESSION)

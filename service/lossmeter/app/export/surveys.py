@@ -18,7 +18,7 @@ from lossmeter.plan.tensors import NUMERIC
 Arrays = dict[str, Array]
 # From the inputs, which entries are kept, and the settings to the inputs.
 Survey = Callable[[Arrays, Array, Settings], Arrays]
-FEWEST = 2
+PAIR = 2
 LABELS = (
     "this framework reads {} before it takes one, which a graph does not; "
     "name them in the parameter {}"
@@ -70,7 +70,10 @@ def _as_columns(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
 
 
 def _larger_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
-    return _is(arrays, _numbers(settings["labels"], "labels", FEWEST)[-1])
+    labels = _numbers(settings["labels"], "labels", PAIR)
+    if labels.size > PAIR:
+        raise ParameterInvalid("one number a sample needs two labels", field="params.labels")
+    return _is(arrays, labels[-1])
 
 
 def _named_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
