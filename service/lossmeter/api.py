@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
 from lossmeter.backends.graphs.folder import Folder
@@ -23,9 +24,14 @@ Reduction = str | Mapping[str, Any] | None
 
 
 @lru_cache(maxsize=1)
-def engine() -> Engine:
-    """The engine of this process."""
-    return Engine()
+def engine(backend: str = "numpy", device: str = "cpu") -> Engine:
+    """The engine of this process.
+
+    Args:
+        backend: What computes where a request does not say.
+        device: Where, likewise.
+    """
+    return Engine(Backends(backend, device))
 
 
 @contextmanager

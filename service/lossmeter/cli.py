@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
+from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
@@ -193,7 +194,7 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
         spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
         table = Table(file, _columns(named, spec, file))
-        explanation = engine().explain(spec, together(_with_progress([table])))
+        explanation = _engine().explain(spec, together(_with_progress([table])))
         assert isinstance(explanation, Explanation)
         if format_of(output) is Format.JSON:
             sys.stdout.write(explanation_body(explanation).decode() + "\n")
@@ -216,7 +217,7 @@ def merge(  # noqa: PLR0917 one option each, and typer passes them by name
     with _mistakes_told(), _own(folder):
         options = {"state": state is not None, "profiles": "any" if any_profile else "same"}
         spec = read(MergeSpec, {"reduction": _reduction(reduction), "options": options})
-        answer = engine().merge([read_state(path.read_bytes()) for path in states], spec)
+        answer = _engine().merge([read_state(path.read_bytes()) for path in states], spec)
         _write_state(answer, state)
         print_answer(answer, output)
 
@@ -303,6 +304,12 @@ def _own(folder: str | None) -> Iterator[None]:
     found = _settings({} if folder is None else {"losses": folder})
     with losses_of(found.losses, found.graph_seconds, found.graph_memory_bytes):
         yield
+
+
+def _engine() -> Engine:
+    """What evaluates, as the variables of the service say."""
+    found = _settings({})
+    return engine(found.backend, found.device)
 
 
 def _tell(mistake: str) -> None:
@@ -408,15 +415,15 @@ def _evaluated(spec: EvaluateSpec, tables: Sequence[Table]) -> Answer | Answers:
     if Values not in reduction.rule.parts and reduction.rule.merges:
         first = list(islice(blocks, 1))
         try:
-            session = engine().open(spec, streaming=True)
+            session = _engine().open(spec, streaming=True)
             for tensors in first:
                 session.add(tensors)
         except NotStreamable:
-            return engine().evaluate(spec, together(chain(first, blocks)))
+            return _engine().evaluate(spec, together(chain(first, blocks)))
         for tensors in blocks:
             session.add(tensors)
         return session.finish()
-    return engine().evaluate(spec, together(blocks))
+    return _engine().evaluate(spec, together(blocks))
 
 
 def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:

@@ -199,6 +199,16 @@ def test_the_command_itself(service: Service, tmp_path: Path) -> None:
     assert (first.status, first.err, second.status, second.err) == (0, "", 0, "")
 
 
+def test_the_variables_say_what_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text("predictions,targets\n1,2\n")
+    words = ("evaluate", tmp_path / "rows.csv", "--loss", "huber")
+    monkeypatch.setenv("LOSSMETER_BACKEND", "onnx")
+    assert '"backend":"onnx"' in run_here(*words).out
+    monkeypatch.setenv("LOSSMETER_BACKEND", "numpy")
+    monkeypatch.setenv("LOSSMETER_DEVICE", "cuda")
+    assert "the numpy backend runs on cpu" in run_here(*words).err
+
+
 def test_a_table_shows_the_value(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("predictions,targets\n1.5,1\n5,2\n")
