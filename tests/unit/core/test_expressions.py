@@ -234,7 +234,7 @@ REFUSED: dict[str, str] = {
     "a(1)": "a is no function",
     "exp(a)(a)": "what is called is no function",
     "exp()": "1 argument,",
-    "max(a, b)": "1 argument,",
+    "max(a, b)": "1 argument, not 2; maximum takes two",
     "where(a > 0, a)": "3 arguments",
     "exp(*a)": "no Starred",
     "exp(**a)": "1 argument,",

@@ -139,7 +139,8 @@ class Reader:
         function = FUNCTIONS[name]
         if len(node.args) != len(function.takes):
             many = f"{len(function.takes)} argument{'s' if len(function.takes) > 1 else ''}"
-            raise ParameterInvalid(f"{name} takes {many}, not {len(node.args)}")
+            pair = f"; {PAIRED[name]} takes two" if name in PAIRED else ""
+            raise ParameterInvalid(f"{name} takes {many}, not {len(node.args)}{pair}")
         made = self._call(function, tuple(node.args), depth)
         axes, keepdims = _settings(function, node.keywords)
         return Call(function, made.args, axes, keepdims)
@@ -166,6 +167,8 @@ READERS: Mapping[type[ast.expr], Callable[..., Tree]] = {
     ast.Compare: Reader.comparison,
     ast.Call: Reader.call,
 }
+# What takes two numbers, of the names that Python has for both.
+PAIRED = {"min": "minimum", "max": "maximum"}
 HINTS: Mapping[Kind, str] = {
     NUMBER: "numbers, and this is a condition; where(condition, 1, 0) makes numbers of it",
     CONDITION: "conditions, such as predictions > 0, and this is a number",
