@@ -170,7 +170,7 @@ def test_a_second_service_on_the_same_ports_says_so(
     words = [LOSSMETER, "serve", *asked, *flags]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20.0, check=False)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
-    assert "error" in done.stderr
+    assert f"error: 127.0.0.1:{ports[theirs[0]]}: Address already in use" in done.stderr
 
 
 @pytest.mark.parametrize(

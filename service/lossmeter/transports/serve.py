@@ -41,7 +41,9 @@ def create() -> ASGIApp:
     settings = Settings()
     _log(settings.log_level)
     take_expressions(settings.expressions)
-    engine = Engine(Backends(settings.backend, settings.device))
+    backends = Backends(settings.backend, settings.device)
+    backends.of(None, None)  # now, as it may take a second, and not with the first request
+    engine = Engine(backends)
     limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
     losses = Folder(settings.losses, limits) if settings.losses else None
     rest, grpc_server = create_app(engine, settings), GrpcServer(engine, settings)
@@ -142,7 +144,10 @@ def free_port(host: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
         return int(probe.getsockname()[1])
 
 
