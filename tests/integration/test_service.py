@@ -273,6 +273,7 @@ def test_the_openapi_document_refers_to_what_it_has(service: Service) -> None:
     known = orjson.loads(text)["components"]["schemas"].keys()
     referred = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert referred <= known
+    assert "HTTPValidationError" not in text
 
 
 def test_the_catalogue_is_the_same_over_both_wires(service: Service) -> None:

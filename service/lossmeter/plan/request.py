@@ -133,10 +133,12 @@ class ExportSpec(Body):
     """What is to be exported, but for the name of the loss."""
 
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Parameters, as in a request; JSON."
+        default_factory=dict, description='Parameters, as in a request; JSON, as {"delta": 0.5}.'
     )
     reduction: str | ReductionBody | None = Field(
-        None, description="A name, or a JSON object; the default of the loss if absent."
+        None,
+        description='A name, or JSON as {"name": "mean", "divisor": 8}; the default of the loss if '
+        "absent.",
     )
     dtype: Literal["float32", "float64"] = Field(
         "float64", description="Dtype of the inputs that are values."
@@ -154,10 +156,14 @@ class ExportSpec(Body):
         None, description="Axes of the loss values, or of samples and image; 1 if absent, 2 there."
     )
     stands_for: str | None = Field(
-        None, description="Canonical loss, of a symbol whose inputs choose between several."
+        None,
+        description="Canonical loss, of a symbol whose inputs choose between several, as "
+        "softmax_cross_entropy of torch.nn.CrossEntropyLoss.",
     )
     expression: str | None = Field(
-        None, description="A loss of one's own in place of a name, which is then `expression`."
+        None,
+        description="A loss of one's own, as abs(x - y), in place of a name, which is then "
+        "`expression`.",
     )
 
 

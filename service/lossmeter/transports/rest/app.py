@@ -259,5 +259,16 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             ref_template=REF,
         )
         document["components"]["schemas"] |= bodies["$defs"]
+        _forget_validation(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _forget_validation(document: dict[str, Any]) -> None:
+    """Leave out the answer that FastAPI adds to paths with a name in them, and never gives."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operation in (one for path in document["paths"].values() for one in path.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
