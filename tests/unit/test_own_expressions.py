@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from lossmeter import evaluate, merge
+from lossmeter import evaluate, export, merge
 from lossmeter.app.answer import Answer
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.catalog.descriptors import find_descriptor
@@ -127,6 +127,19 @@ def test_a_bad_expression_of_the_settings_is_refused(
     finally:
         OWN.replace("settings", before)
     assert found == field
+
+
+def test_text_alone_is_told_what_to_be() -> None:
+    with pytest.raises(LossmeterError, match=r'it is written {"expression": ...}'):
+        take_expressions({"gap": "x - y"})
+
+
+def test_an_expression_of_any_name_is_exported() -> None:
+    take_expressions({"expression": GAP})
+    try:
+        assert export("expression") != export("expression", params={"k": 3})
+    finally:
+        take_expressions({})
 
 
 class Watching(NumpyBackend):

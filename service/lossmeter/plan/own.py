@@ -8,7 +8,7 @@ from lossmeter.core.declare import NAMES, Loss
 from lossmeter.core.expressions.loss import named
 from lossmeter.core.own import OWN
 from lossmeter.dialects import SYMBOLS
-from lossmeter.errors import LossmeterError, ParameterInvalid
+from lossmeter.errors import LossmeterError, MalformedRequest, ParameterInvalid
 from lossmeter.plan.names import symbol_of
 from lossmeter.plan.request import NamedExpression, read
 
@@ -33,6 +33,8 @@ def _loss(name: str, told: Any) -> Loss:
             "a loss of one's own has a name in snake_case that the catalogue does not have",
             field=f"expressions.{name}",
         )
+    if not isinstance(told, Mapping):
+        raise MalformedRequest('it is written {"expression": ...}', field=f"expressions.{name}")
     try:
         own = read(NamedExpression, told)
         loss = symbol_of(own, own.params).variants[0].loss

@@ -18,6 +18,7 @@ from lossmeter.app.finish import own_reduction
 from lossmeter.backends.opsets import lower
 from lossmeter.backends.tracing import built, quiet
 from lossmeter.core.arrays import Array
+from lossmeter.core.own import OWN
 from lossmeter.errors import BackendUnsupported, MalformedRequest, ParameterInvalid
 from lossmeter.plan.groups import MOST_AXES
 from lossmeter.plan.plan import Candidate, Plan, prepare
@@ -40,7 +41,7 @@ def exported(name: str, spec: ExportSpec) -> bytes:
             are given, or neither.
     """
     if spec.expression is None:
-        if name in ("", EXPRESSION):
+        if name in ("", EXPRESSION) and name not in OWN:
             raise MalformedRequest("give a name, or an expression", field=EXPRESSION)
         return export(prepare(name, spec.params, spec.reduction), spec)
     if name not in ("", EXPRESSION):
