@@ -90,6 +90,10 @@ def _form(name: str) -> Any:
 
 
 FolderOption = Annotated[str | None, typer.Option("--losses", help=_setting("losses"))]
+BackendOption = Annotated[Literal["numpy", "onnx"] | None, typer.Option(help=_setting("backend"))]
+DeviceOption = Annotated[
+    Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
+]
 
 
 @app.callback()
@@ -105,12 +109,8 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     http_port: Annotated[int | None, typer.Option(help=_setting("http_port"))] = None,
     grpc_port: Annotated[int | None, typer.Option(help=_setting("grpc_port"))] = None,
     workers: Annotated[int | None, typer.Option(help=_setting("workers"))] = None,
-    backend: Annotated[
-        Literal["numpy", "onnx"] | None, typer.Option(help=_setting("backend"))
-    ] = None,
-    device: Annotated[
-        Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
-    ] = None,
+    backend: BackendOption = None,
+    device: DeviceOption = None,
     expressions: Annotated[str | None, typer.Option(help=_setting("expressions"))] = None,
     losses: Annotated[str | None, typer.Option(help=_setting("losses"))] = None,
 ) -> None:
@@ -158,6 +158,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
     params: ParamsOption = "{}",
     state: StateOption = None,
     batch_id: Annotated[str | None, typer.Option(help="Name of the batch in the state.")] = None,
+    backend: BackendOption = None,
+    device: DeviceOption = None,
     folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
@@ -168,7 +170,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
         named = _named(predictions, targets, sample_weight, mask, by, other)
         columns = _columns(named, spec, files[0])
         tables = [Table(file, columns) for file in files]
-        answer = _evaluated(spec, tables)
+        answer = _evaluated(spec, tables, _engine(backend, device))
         _write_state(answer, state)
         print_answer(answer, output)
 
@@ -186,6 +188,8 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
     by: ByOption = None,
     reduction: ReductionOption = None,
     params: ParamsOption = "{}",
+    backend: BackendOption = None,
+    device: DeviceOption = None,
     folder: FolderOption = None,
     output: FormatOption = None,
 ) -> None:
@@ -194,7 +198,7 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
         spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
         table = Table(file, _columns(named, spec, file))
-        explanation = _engine().explain(spec, together(_with_progress([table])))
+        explanation = _engine(backend, device).explain(spec, together(_with_progress([table])))
         assert isinstance(explanation, Explanation)
         if format_of(output) is Format.JSON:
             sys.stdout.write(explanation_body(explanation).decode() + "\n")
@@ -306,10 +310,10 @@ def _own(folder: str | None) -> Iterator[None]:
         yield
 
 
-def _engine() -> Engine:
-    """What evaluates, as the variables of the service say."""
+def _engine(backend: str | None = None, device: str | None = None) -> Engine:
+    """What evaluates, as the flags say, or the variables of the service."""
     found = _settings({})
-    return engine(found.backend, found.device)
+    return engine(backend or found.backend, device or found.device)
 
 
 def _tell(mistake: str) -> None:
@@ -408,22 +412,22 @@ def _names(columns: str, name: str) -> tuple[str, ...]:
     return names
 
 
-def _evaluated(spec: EvaluateSpec, tables: Sequence[Table]) -> Answer | Answers:
+def _evaluated(spec: EvaluateSpec, tables: Sequence[Table], evaluates: Engine) -> Answer | Answers:
     """Stream where sums are enough; else hold all rows, so that the answer is exact."""
     reduction = prepare(spec.loss or "", spec.params, spec.reduction).reduction
     blocks = _with_progress(tables)
     if Values not in reduction.rule.parts and reduction.rule.merges:
         first = list(islice(blocks, 1))
         try:
-            session = _engine().open(spec, streaming=True)
+            session = evaluates.open(spec, streaming=True)
             for tensors in first:
                 session.add(tensors)
         except NotStreamable:
-            return _engine().evaluate(spec, together(chain(first, blocks)))
+            return evaluates.evaluate(spec, together(chain(first, blocks)))
         for tensors in blocks:
             session.add(tensors)
         return session.finish()
-    return _engine().evaluate(spec, together(blocks))
+    return evaluates.evaluate(spec, together(blocks))
 
 
 def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
