@@ -27,9 +27,8 @@ from lossmeter.plan.names import symbol_named
 from lossmeter.plan.plan import Plan, prepare
 from lossmeter.plan.request import EvaluateSpec, LossSpec, MergeSpec, Options
 from lossmeter.plan.stored import stored_plan
-from lossmeter.plan.tensors import Tensors
+from lossmeter.plan.tensors import SHARED, Tensors
 
-SHARED = ("sample_weight", "mask")
 # What NumPy computes of few numbers in little time: no loss that compares all samples.
 BRIEF = frozenset(
     name
