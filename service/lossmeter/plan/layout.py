@@ -73,11 +73,30 @@ def moved_last(x: Array, axis: int) -> Array:
     Raises:
         ParameterInvalid: There is no such axis.
     """
-    if x.ndim == 1 and axis == 1:
-        return x  # torch's unbatched form: the only axis holds the classes
-    if not -x.ndim <= axis < x.ndim:
-        raise ParameterInvalid(f"axis is outside an array of {x.ndim} axes", field="params.axis")
-    return np.moveaxis(x, axis, -1)
+    return x.transpose(order_last(x.ndim, axis))
+
+
+def order_last(rank: int, axis: int) -> tuple[int, ...]:
+    """The order of an array's axes that brings one of them last.
+
+    Raises:
+        ParameterInvalid: There is no such axis.
+    """
+    if rank == 1 and axis == 1:
+        return (0,)  # torch's unbatched form: the only axis holds the classes
+    check_axis(rank, axis)
+    others = [place for place in range(rank) if place != axis % rank]
+    return (*others, axis % rank)
+
+
+def check_axis(rank: int, axis: int) -> None:
+    """Refuse an axis that an array of this rank does not have.
+
+    Raises:
+        ParameterInvalid: It does not have it.
+    """
+    if not -rank <= axis < rank:
+        raise ParameterInvalid(f"axis is outside an array of {rank} axes", field="params.axis")
 
 
 def _axis_last(candidate: Candidate, arrays: Mapping[str, Array]) -> dict[str, Array]:

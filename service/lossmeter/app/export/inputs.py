@@ -21,7 +21,7 @@ from lossmeter.dialects import optax, sklearn
 from lossmeter.dialects.symbols import Rule
 from lossmeter.errors import BackendUnsupported, ParameterInvalid, TooLarge
 from lossmeter.plan.batch import class_values
-from lossmeter.plan.layout import ANY, moved_last, summed_axes
+from lossmeter.plan.layout import ANY, check_axis, moved_last, order_last, summed_axes
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import ExportSpec
 from lossmeter.plan.tensors import candidate_for
@@ -80,7 +80,7 @@ class Form:
             if self.body:
                 x = self._summed_last(x)
             elif self._moves(spec):
-                x = ndx.permute_dims(x, _last(x.ndim, self.candidate.axis))
+                x = ndx.permute_dims(x, order_last(x.ndim, self.candidate.axis))
             laid[spec.name] = x
         first = next(iter(laid.values()))
         loose = {name for name, one in self.given().items() if None in one.dims}
@@ -96,7 +96,7 @@ class Form:
         elif spec.kind.broadcast:
             return (None,) * len(dims)
         elif self._moves(spec):
-            places = np.argsort(_last(len(dims), self.candidate.axis))
+            places = np.argsort(order_last(len(dims), self.candidate.axis))
             dims = tuple(dims[place] for place in places)
         return tuple(self.sizes.get(axis, axis) for axis in dims)
 
@@ -194,8 +194,8 @@ def _lead(candidate: Candidate, spec: ExportSpec, sizes: Sizes, body: Dims) -> D
         rows = loss.output == "elementwise" and CLASSES in sizes and not candidate.program.inner
         return (ROWS, CLASSES) if rows else (ROWS,)
     rank = variant.keeps_axis + 1 if spec.rank is None else spec.rank
-    if variant.keeps_axis and not -rank <= candidate.axis < rank:
-        raise ParameterInvalid(f"axis is outside an array of {rank} axes", field="params.axis")
+    if variant.keeps_axis:
+        check_axis(rank, candidate.axis)
     return _names(rank - variant.keeps_axis)
 
 
@@ -239,16 +239,6 @@ def _fixed(candidate: Candidate, asked: Sizes) -> Sizes:
         # Each loss value has one target, whose class has the weight.
         **({LAST: 1} if candidate.class_weight is not None and candidate.program.inner else {}),
     }
-
-
-def _last(rank: int, axis: int) -> tuple[int, ...]:
-    """The order of the axes that brings one of them last."""
-    if rank == 1 and axis == 1:
-        return (0,)  # torch's form without samples
-    if not -rank <= axis < rank:
-        raise ParameterInvalid(f"axis is outside an array of {rank} axes", field="params.axis")
-    others = [place for place in range(rank) if place != axis % rank]
-    return (*others, axis % rank)
 
 
 def _numbers(
