@@ -45,6 +45,7 @@ def losses_of(folder: str, seconds: float, memory: int) -> Iterator[None]:
 
     Raises:
         OSError: There is no such folder.
+        BackendUnsupported: ONNX Runtime is not installed.
     """
     if not folder:
         yield

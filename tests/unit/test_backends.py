@@ -1,8 +1,9 @@
 """The backends: chosen by name and device, graphs made once, memory flat, blocks side by side."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,10 @@ import pytest
 from lossmeter import evaluate
 from lossmeter.app.answer import Answer
 from lossmeter.app.backend import Backends
-from lossmeter.backends import onnx, tracing
+from lossmeter.backends import onnx, runtime, tracing
+from lossmeter.backends.graphs.folder import Folder
+from lossmeter.backends.graphs.graph import GraphBackend
+from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.backends.onnx import DEVICES, OnnxBackend, Session, Sessions
 from lossmeter.core.arrays import Array
@@ -23,6 +27,8 @@ from lossmeter.core.program import Program
 from lossmeter.errors import BackendUnsupported
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
+from lossmeter.settings import Settings
+from lossmeter.transports.serve import serve
 from tests.golden.cases import Case, of_frameworks
 from tests.unit.engines import engine_on
 
@@ -101,12 +107,30 @@ def test_a_gpu_that_is_not_here_is_refused_and_auto_takes_the_cpu() -> None:
     assert Backends("onnx", "auto").of(None, None).device == "cpu"
 
 
-def test_without_the_runtime_the_backend_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "need",
+    [
+        pytest.param(lambda _: Backends().of("onnx", None), id="a backend"),
+        pytest.param(lambda folder: Folder(str(folder), Limits()), id="a folder of graphs"),
+        pytest.param(lambda folder: serve(Settings(losses=str(folder))), id="a service of them"),
+    ],
+)
+def test_without_the_runtime_it_is_said_what_to_install(
+    need: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "lossmeter.backends.onnx", None)
+    monkeypatch.setattr(runtime, "DISTRIBUTIONS", ("no such distribution",))
     with pytest.raises(BackendUnsupported, match=r"lossmeter\[cpu\]"):
-        Backends().of("onnx", None)
+        need(tmp_path)
+
+
+def test_the_runtime_of_gpus_goes_by_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(name: str) -> str:
+        if name == "onnxruntime-gpu":
+            return "1.2.3"
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(runtime, "version", told)
+    assert GraphBackend().profile.startswith("onnx-1.2.3/")
 
 
 def test_a_service_on_another_device_still_has_numpy() -> None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from lossmeter.backends.numpy import NumpyBackend
+from lossmeter.backends.runtime import runtime_version
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import Program
 from lossmeter.errors import BackendUnsupported
@@ -127,13 +128,9 @@ class Backends:
 
 def _onnx(device: str) -> Callable[[], Backend]:
     def make() -> Backend:
-        try:
-            from lossmeter.backends.onnx import OnnxBackend  # noqa: PLC0415 slow, and optional
-        except ModuleNotFoundError:
-            raise BackendUnsupported(
-                "ONNX Runtime is not installed; pip install 'lossmeter[cpu]' or 'lossmeter[gpu]'",
-                field="options.backend",
-            ) from None
+        runtime_version("options.backend")
+        from lossmeter.backends.onnx import OnnxBackend  # noqa: PLC0415 slow, and optional
+
         return OnnxBackend(device)
 
     return make

@@ -20,6 +20,7 @@ from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
 from lossmeter.backends.graphs.folder import Folder
 from lossmeter.backends.graphs.sandbox import Limits
+from lossmeter.backends.runtime import runtime_version
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
@@ -156,12 +157,13 @@ def serve(settings: Settings) -> None:
 
     Raises:
         OSError: A port is taken, or the folder of losses cannot be read.
-        BackendUnsupported: The backend or its device is not here.
+        BackendUnsupported: The backend or its device is not here, or what runs graphs is not.
         InvalidRequest: An expression of the settings is wrong.
     """
     Backends(settings.backend, settings.device).of(None, None)
     take_expressions(settings.expressions)
     if settings.losses:
+        runtime_version("losses")
         os.scandir(settings.losses).close()
     http_port = free_port(settings.host, settings.http_port)
     grpc_port = free_port(settings.host, settings.grpc_port)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from lossmeter.backends.graphs.graph import Graph, loss_of
 from lossmeter.backends.graphs.sandbox import Failed, Limits, Sandbox
 from lossmeter.backends.graphs.trial import Trial
+from lossmeter.backends.runtime import runtime_version
 from lossmeter.core.declare import NAMES, Loss
 from lossmeter.core.own import OWN
 from lossmeter.errors import Overloaded
@@ -42,9 +43,11 @@ class Folder:
 
     Raises:
         OSError: There is no such folder.
+        BackendUnsupported: ONNX Runtime is not installed.
     """
 
     def __init__(self, path: str, limits: Limits) -> None:
+        runtime_version("losses")
         self._path = path
         self._sandbox = Sandbox(limits)
         self._marks: dict[str, Mark] = {}

@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import prod
 
 import numpy as np
 
 from lossmeter.backends.graphs.sandbox import DONE, Confined, Failed, Sandbox, told
 from lossmeter.backends.machine import instruction_set
+from lossmeter.backends.runtime import runtime_version
 from lossmeter.core.arrays import NUMPY, Array
 from lossmeter.core.declare import InputSpec, Loss
 from lossmeter.core.domains import REAL, Domain, Input, Interval, shape_words
@@ -173,7 +173,7 @@ class GraphBackend:
     ahead = 0
 
     def __init__(self) -> None:
-        self.profile = f"{NAME}-{version('onnxruntime')}/{instruction_set()}"
+        self.profile = f"{NAME}-{runtime_version('loss')}/{instruction_set()}"
 
     def run(
         self,
