@@ -44,7 +44,7 @@ from lossmeter.printing import (
     print_loss,
 )
 from lossmeter.settings import Settings
-from lossmeter.wire.json import explanation_body, read_export
+from lossmeter.wire.json import explanation_body, json_of, read_export
 from lossmeter.wire.states import read_state, state_bytes
 from lossmeter.wire.tables import Columns, Table, column_names, together
 
@@ -128,7 +128,7 @@ def serve(  # noqa: PLR0917 one option each, and typer passes them by name
     }
     with _mistakes_told():
         if expressions is not None:
-            flags["expressions"] = _json(expressions, "expressions")
+            flags["expressions"] = json_of(expressions, "expressions")
         run(_settings({name: value for name, value in flags.items() if value is not None}))
 
 
@@ -337,7 +337,7 @@ def _spec(  # noqa: PLR0917 as many as the command has
     state: bool,
     batch_id: str | None,
 ) -> EvaluateSpec:
-    asked, given = _reduction(reduction), _json(params, "params")
+    asked, given = _reduction(reduction), json_of(params, "params")
     if by is not None:
         if asked is None:
             plan = prepare(loss, given, None)
@@ -350,15 +350,8 @@ def _spec(  # noqa: PLR0917 as many as the command has
 def _reduction(text: str | None) -> str | dict[str, Any] | None:
     if text is None or not text.startswith("{"):
         return text
-    found: dict[str, Any] = _json(text, "reduction")
+    found: dict[str, Any] = json_of(text, "reduction")
     return found
-
-
-def _json(text: str, field: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise MalformedRequest(f"not JSON: {error.msg}", field=field) from None
 
 
 def _pair(text: str) -> tuple[str, str]:

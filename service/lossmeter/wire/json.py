@@ -129,16 +129,20 @@ def read_export(fields: Mapping[str, str]) -> ExportSpec:
     Raises:
         LossmeterError: It is no such request.
     """
-    read_fields = {}
+    found = {}
     for name, text in fields.items():
         word = name in TEXT or (name == "reduction" and not text.startswith("{"))
-        read_fields[name] = (
-            text if word or name not in ExportSpec.model_fields else _json(text, name)
-        )
-    return read(ExportSpec, read_fields)
+        known = name in ExportSpec.model_fields
+        found[name] = json_of(text, name) if known and not word else text
+    return read(ExportSpec, found)
 
 
-def _json(text: str, field: str) -> Any:
+def json_of(text: str, field: str) -> Any:
+    """What is written in JSON in a query or a flag.
+
+    Raises:
+        MalformedRequest: It is no JSON.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
