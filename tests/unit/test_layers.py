@@ -1,6 +1,7 @@
 """Dependencies point inward: transports → app → plan, backends → core."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,8 @@ INWARD = {
     "__main__": {"cli"},
     "": {"api"},
 }
+# Slow to import, and needed by graphs alone.
+HEAVY = {"ndonnx", "onnx", "onnxruntime", "spox"}
 # The mathematics stands on the standard library, NumPy and annotated_types alone.
 OUTSIDE_CORE = {"numpy", "annotated_types"}
 
@@ -70,3 +73,10 @@ def test_a_module_imports_inner_layers_alone(path: Path) -> None:
 def test_the_core_needs_numpy_alone(path: Path) -> None:
     others = {name.split(".")[0] for name in imported(path)} - {"lossmeter"}
     assert others - OUTSIDE_CORE <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("module", ["cli", "transports.serve"])
+def test_what_makes_graphs_is_imported_when_one_is_asked_for(module: str) -> None:
+    code = f"import sys, lossmeter.{module}; print(*sys.modules, sep=chr(10))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(told.stdout.split())
