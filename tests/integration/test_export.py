@@ -20,6 +20,7 @@ from lossmeter.dialects import SYMBOLS, sklearn, torchmetrics
 from lossmeter.errors import LossmeterError
 from lossmeter.v1 import loss_service_pb2 as pb
 from tests.integration.exported import graph
+from tests.integration.refusals import details
 from tests.integration.servers import Service
 
 ASKED: list[dict[str, Any]] = [
@@ -323,8 +324,10 @@ def test_a_refusal_says_where(
         export(**asked)
     assert (refused.value.reason, refused.value.field) == (reason, field)
     fields = {"name" if name == "loss" else name: value for name, value in asked.items()}
-    with pytest.raises(grpc.RpcError):
+    with pytest.raises(grpc.RpcError) as over_rpc:
         service.stub.ExportLoss(json_format.ParseDict(fields, pb.ExportLossRequest()))
+    info, request = details(over_rpc.value)
+    assert (info.reason, request.field_violations[0].field) == (reason, field)
     query = {k: x if isinstance(x, str) else json.dumps(x) for k, x in asked.items()}
     answer = service.http.get(f"/v1/losses/{query.pop('loss')}/onnx", params=query)
     assert 400 <= answer.status_code < 500
