@@ -132,17 +132,12 @@ def read_export(fields: Mapping[str, str]) -> ExportSpec:
     found = {}
     for name, text in fields.items():
         word = name in TEXT or (name == "reduction" and not text.startswith("{"))
-        known = name in ExportSpec.model_fields
-        found[name] = json_of(text, name) if known and not word else text
+        found[name] = text if word or name not in ExportSpec.model_fields else json_of(text, name)
     return read(ExportSpec, found)
 
 
 def json_of(text: str, field: str) -> Any:
-    """What is written in JSON in a query or a flag.
-
-    Raises:
-        MalformedRequest: It is no JSON.
-    """
+    """What is written as JSON in a query or a flag."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
