@@ -51,8 +51,14 @@ def workers(service: Service) -> set[int]:
     """The processes that serve."""
     pid = service.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    return {child for child, command in commands.items() if b"spawn_main" in command}
+    return {int(child) for child in children if b"spawn_main" in command(child)}
+
+
+def command(pid: str) -> bytes:
+    """What a process runs; nothing of one that has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_one_process_serves_both_ports(service: Service) -> None:

@@ -33,11 +33,10 @@ def answer_from(
         EmptyReduction: A mean of nothing, where it is an error.
     """
     reduction = own_reduction(plan.reduction, candidate)
-    empty = plan.symbol.dialect.empty if reduction.nothing is None else reduction.nothing
     outcomes: dict[Key, Outcome] = {}
     if output is None:
         outcomes = {
-            key: _finished(state.cells[key], reduction, empty)
+            key: _finished(state.cells[key], reduction, plan.empty)
             for key in sorted(state.cells, key=order)
         }
     macro = reduction.name == "macro_mean"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -245,14 +246,26 @@ def _on_this_batch(
         why = "this framework counts the elements of all samples, unless each has a weight"
         return replace(program, params=tuple(sorted(params.items()))), why
     predictions = arrays.get("predictions")
-    if candidate.variant.smooths_by_last and predictions is not None:
-        amount = params.get("label_smoothing", 0.0)
-        if amount and candidate.axis not in (-1, predictions.ndim - 1):
-            params["label_smoothing"] = 0.0
-            smoothing = ("smooth_targets", (amount, predictions.shape[-1]))
-            guards = (smoothing, *program.guards)
-            return replace(program, params=tuple(sorted(params.items())), guards=guards), None
+    if predictions is not None and smooths_elsewhere(candidate, predictions.ndim):
+        program = smoothed_by_last(program, predictions.shape[-1])
     return program, None
+
+
+def smooths_elsewhere(candidate: Candidate, rank: int) -> bool:
+    """Whether a framework smooths labels by the size of another axis than that of the classes."""
+    smoothing = dict(candidate.program.params).get("label_smoothing", 0.0)
+    by_last = candidate.variant.smooths_by_last and smoothing != 0.0
+    return by_last and candidate.axis not in (-1, rank - 1)
+
+
+def smoothed_by_last(program: Program, size: Any) -> Program:
+    """The program with its smoothing by the size of the last axis, a number or a node."""
+    params = dict(program.params)
+    smoothing = ("smooth_targets", (params["label_smoothing"], size))
+    params["label_smoothing"] = 0.0
+    return replace(
+        program, params=tuple(sorted(params.items())), guards=(smoothing, *program.guards)
+    )
 
 
 def _dtype(candidate: Candidate, arrays: Mapping[str, Array]) -> np.dtype[np.floating]:

@@ -119,6 +119,11 @@ def _given(asked: ClassWeight, classes: int) -> Array:
 
 
 def given_labels(asked: ClassWeight) -> ClassTable:
+    """The weight of each label, of which a list names those from 0 on and no others.
+
+    Raises:
+        ParameterInvalid: A name in a mapping is no whole number.
+    """
     if isinstance(asked, list):
         return ClassTable(np.asarray(asked, np.float64), np.arange(len(asked)), closed=True)
     assert isinstance(asked, dict)

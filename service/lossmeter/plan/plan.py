@@ -129,6 +129,12 @@ class Plan:
     candidates: tuple[Candidate, ...]
     reduction: Reduction
 
+    @property
+    def empty(self) -> float | None:
+        """What a mean of nothing is; None where it is an error."""
+        nothing = self.reduction.nothing
+        return self.symbol.dialect.empty if nothing is None else nothing
+
 
 def prepare(
     loss: str | Expression,

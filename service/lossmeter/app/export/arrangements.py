@@ -60,7 +60,7 @@ class Arranged(NamedTuple):
     gives: Callable[[Shapes, Arrays], Arrays]
 
 
-def _steps_first(form: Shapes, inputs: dict[str, Given]) -> dict[str, Given]:
+def _steps_first(_: Shapes, inputs: dict[str, Given]) -> dict[str, Given]:
     """Predictions with the steps first."""
     predictions = inputs["predictions"]
     rows, steps, classes = predictions.dims

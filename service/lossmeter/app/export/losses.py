@@ -14,11 +14,11 @@ from lossmeter.backends.tracing import PORTABLE, counted
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import FACTOR, TARGET_FACTOR, WHERE, Program
 from lossmeter.errors import BackendUnsupported, ParameterInvalid
-from lossmeter.plan.batch import class_values, constants_of
+from lossmeter.plan.batch import class_values, constants_of, smoothed_by_last, smooths_elsewhere
 from lossmeter.plan.class_weights import HALF, given_labels
 
 Arrays = dict[str, Array]
-NONE = ndx.asarray(np.int64(0))
+NO_SAMPLES = ndx.asarray(np.int64(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def block_of(form: Form, given: Arrays, weights: Array, mask: Array) -> Block:
         spread_weights,
         kept,
         rows=shape[0] if form.rank else ndx.asarray(np.int64(1)),
-        dropped=NONE,
+        dropped=NO_SAMPLES,
         weight_shape=shape if whole else _broadcast(weights, mask),
         own=None if own is None else spread_weights * own,
     )
@@ -108,7 +108,9 @@ def _of_batch(form: Form, arrays: Arrays, weights: Array, kept: Array) -> Block:
     losses = _put_back(losses, kept)
     if form.candidate.variant.drops_zeros:
         kept &= losses != 0.0
-    return Block(losses, spread(_double(weights), shape), kept, rows, NONE, weights.dynamic_shape)
+    return Block(
+        losses, spread(_double(weights), shape), kept, rows, NO_SAMPLES, weights.dynamic_shape
+    )
 
 
 def _shape(form: Form, arrays: Arrays) -> Array:
@@ -216,28 +218,22 @@ def _extras(form: Form, predictions: Array | None) -> Arrays:
 
 def _on_this_batch(form: Form, given: Arrays, operands: Arrays, weights: Array) -> Program:
     """The program with what the framework reads off the shapes of a batch."""
-    program = form.candidate.program
-    params: dict[str, Any] = dict(program.params)
-    if form.candidate.variant.counts_batch:
+    candidate, program = form.candidate, form.candidate.program
+    if candidate.variant.counts_batch:
         # One weight for all is none for each.
         predictions = operands["predictions"]
-        own = predictions.dynamic_shape[-1]
         many = ndx.where(
-            ndx.prod(weights.dynamic_shape) > 1, own, ndx.prod(predictions.dynamic_shape)
+            ndx.prod(weights.dynamic_shape) > 1,
+            predictions.dynamic_shape[-1],
+            ndx.prod(predictions.dynamic_shape),
         )
-        params["elements"] = ndx.astype(many, predictions.dtype)
-    amount = params.get("label_smoothing", 0.0)
-    rank = given["predictions"].ndim if "predictions" in given else 0
-    if (
-        form.candidate.variant.smooths_by_last
-        and amount
-        and form.candidate.axis not in (-1, rank - 1)
-    ):
-        params["label_smoothing"] = 0.0
-        last = ndx.astype(given["predictions"].dynamic_shape[-1], operands["predictions"].dtype)
-        guards = (("smooth_targets", (amount, last)), *program.guards)
-        program = replace(program, guards=guards)
-    return replace(program, params=tuple(sorted(params.items(), key=lambda item: item[0])))
+        params = {**dict(program.params), "elements": ndx.astype(many, predictions.dtype)}
+        program = replace(program, params=tuple(params.items()))
+    predictions = given.get("predictions")
+    if predictions is not None and smooths_elsewhere(candidate, predictions.ndim):
+        last = ndx.astype(predictions.dynamic_shape[-1], operands["predictions"].dtype)
+        program = smoothed_by_last(program, last)
+    return program
 
 
 def _class_weights(form: Form, targets: Array) -> Array:

@@ -26,7 +26,7 @@ from lossmeter.plan.request import ExportSpec, Expression
 
 WEIGHT, MASK = "sample_weight", "mask"
 EXPRESSION = "expression"
-NOTHING = (
+UNCHECKED = (
     "Domains are not checked: a value outside of one gives what the formula gives. "
     "What the service refuses, a mean of nothing among it, is NaN."
 )
@@ -125,10 +125,8 @@ def _outputs(plan: Plan, form: Form, arguments: dict[str, Array]) -> Outputs:
 
 
 def _empty(plan: Plan) -> float:
-    """What a mean of nothing is."""
-    nothing = plan.reduction.nothing
-    empty = plan.symbol.dialect.empty if nothing is None else nothing
-    return math.nan if empty is None else empty
+    """What a mean of nothing is; NaN where it is an error."""
+    return math.nan if plan.empty is None else plan.empty
 
 
 def _columns(candidate: Candidate, form: Form) -> str | list[float] | None:
@@ -145,11 +143,6 @@ def _columns(candidate: Candidate, form: Form) -> str | list[float] | None:
     if not 1 <= form.rank <= MOST_AXES:
         raise ParameterInvalid("one axis of samples and one of outputs", field="rank")
     return columns
-
-
-def _divisor(plan: Plan) -> dict[str, str]:
-    divisor = plan.reduction.divisor
-    return {} if divisor is None else {"divisor": repr(divisor)}
 
 
 def _several(candidate: Candidate) -> bool:
@@ -169,12 +162,13 @@ def _give_defaults(graph: onnx.GraphProto, given: Mapping[str, Given]) -> None:
 def _tell(model: onnx.ModelProto, plan: Plan, form: Form) -> None:
     """Say in the model what it is."""
     loss, dialect = form.candidate.variant.loss, plan.symbol.dialect
+    divisor = plan.reduction.divisor
     facts = {
         "loss": loss.name,
         "symbol": plan.symbol.name,
         "params": orjson.dumps(dict(form.candidate.settings), option=orjson.OPT_SORT_KEYS).decode(),
         "reduction": plan.reduction.name,
-        **_divisor(plan),
+        **({} if divisor is None else {"divisor": repr(divisor)}),
         "dialect": dialect.name,
         "dialect_version": dialect.version,
         "source": loss.source,
@@ -184,5 +178,5 @@ def _tell(model: onnx.ModelProto, plan: Plan, form: Form) -> None:
     }
     model.producer_name, model.producer_version = "lossmeter", VERSION
     model.graph.name = loss.name
-    model.doc_string = f"{loss.summary}\n\n{NOTHING}"
+    model.doc_string = f"{loss.summary}\n\n{UNCHECKED}"
     onnx.helper.set_model_props(model, facts)

@@ -80,7 +80,7 @@ def _named_is_one(arrays: Arrays, _: Array, settings: Settings) -> Arrays:
     return _is(arrays, _numbers([settings["pos_label"]], "pos_label")[0])
 
 
-def _numbers(labels: Any, keyword: str, many: int = 1) -> Array:
+def _numbers(labels: Any, keyword: str, least: int = 1) -> Array:
     """The labels in order.
 
     Raises:
@@ -90,8 +90,8 @@ def _numbers(labels: Any, keyword: str, many: int = 1) -> Array:
     found = np.unique(np.asarray(labels))
     if found.dtype.kind not in NUMERIC:
         raise BackendUnsupported("a graph takes labels that are numbers", field=f"params.{keyword}")
-    if found.size < many:
-        raise ParameterInvalid(f"name {many} labels", field=f"params.{keyword}")
+    if found.size < least:
+        raise ParameterInvalid(f"name {least} labels", field=f"params.{keyword}")
     return found
 
 

@@ -77,7 +77,7 @@ def d2_score(
     if sample_weight is None and predictions.ndim > 1:
         weights = weights[:, 0]
     if family in CLASS_FAMILIES:
-        rate = brier_score if family == "brier" else _log_loss
+        rate = _brier if family == "brier" else _log_loss
         constant = _shares(xp, predictions, targets, weights)
         if least:
             constant = xp.clip(constant, least, 1.0 - least)
@@ -101,6 +101,11 @@ def d2_score(
         scores = xp.where(best == 0.0, perfect, scores)
     scores = xp.where(xp.sum(xp.ones_like(weights), axis=0) < FEWEST, math.nan, scores)
     return _joined(xp, scores, columns)
+
+
+def _brier(xp: Namespace, predictions: Array, targets: Array) -> Array:
+    """Not halved: of two classes or of many, half of both sums is the same share."""
+    return brier_score(xp, predictions, targets, scale_by_half=False)
 
 
 def _log_loss(xp: Namespace, predictions: Array, targets: Array) -> Array:
