@@ -242,6 +242,18 @@ def test_outputs_are_joined_as_scikit_learn_joins_them(joining: Any) -> None:
     np.testing.assert_allclose(found, np.asarray(answer.value), 1e-12)
 
 
+def test_a_factor_divides_as_it_multiplies() -> None:
+    """In float32 0.1 is another number than in float64, above the line and below it."""
+    asked: dict[str, Any] = {"params": {"weight": [0.1, 0.3, 0.7, 0.9]}}
+    x = np.array([0.25, -1.0, 2.0, 0.5], np.float32)
+    given = {"predictions": x, "targets": np.zeros_like(x)}
+    loss = "torch.nn.functional.mse_loss"
+    answer = evaluate(loss, given, **asked)
+    assert isinstance(answer, Answer)
+    found = graph(loss, dtype="float32", **asked).run(given)["loss"]
+    assert found == pytest.approx(float(answer), rel=1e-13)
+
+
 REFUSED = [
     ({"loss": "huber", "reduction": "median"}, "BACKEND_UNSUPPORTED", "reduction"),
     (

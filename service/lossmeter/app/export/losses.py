@@ -269,8 +269,8 @@ def _own(form: Form, arrays: Arrays, losses: Array) -> Array | None:
     candidate = form.candidate
     match candidate.own:
         case "factor":
-            assert candidate.factor is not None
-            return ndx.asarray(candidate.factor)
+            # In the computing dtype first, as it multiplies the loss values.
+            return _double(_extras(form, None)[FACTOR])
         case "class_factor":
             factor = ndx.asarray(candidate.per_class["class_factor"])
             flat = ndx.take(factor, ndx.reshape(arrays["targets"], (-1,)), axis=0)
