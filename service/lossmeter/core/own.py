@@ -27,6 +27,10 @@ class OwnLosses(Mapping[str, Loss]):
             self._sources[source] = dict(losses)
             self._all = {k: v for each in self._sources.values() for k, v in each.items()}
 
+    def taken(self, name: str, source: str) -> bool:
+        """Whether another source than this one has a loss of the name."""
+        return any(name in losses for other, losses in self._sources.items() if other != source)
+
     def __getitem__(self, name: str) -> Loss:
         return self._all[name]
 

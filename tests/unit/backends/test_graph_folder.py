@@ -22,6 +22,7 @@ from lossmeter.backends.graphs.folder import MOST_BYTES, Folder
 from lossmeter.backends.graphs.sandbox import Confined, Limits
 from lossmeter.core.own import OWN
 from lossmeter.errors import LossmeterError
+from lossmeter.plan.own import take_expressions
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
 from tests.graphs import CUBIC, SQUARED, graph, processes, slow
@@ -110,6 +111,18 @@ def test_few_rows_and_none_are_taken(opened: Open) -> None:
     for loss in ("cubic", "rows"):
         assert value(loss, predictions=[], targets=[], reduction="sum") == 0.0
         assert refused(loss, predictions=[], targets=[]).reason == "EMPTY_REDUCTION"
+
+
+def test_the_settings_keep_the_names_they_gave(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    take_expressions({"own": {"expression": "abs(predictions - targets)"}})
+    try:
+        opened(own=SQUARED)
+        assert value("own", **PAIR) == 2.0
+        assert "loss own is refused: it has the name of a loss of the settings" in caplog.text
+    finally:
+        take_expressions({})
 
 
 def test_a_folder_takes_so_much_together(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

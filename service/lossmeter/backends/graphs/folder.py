@@ -175,6 +175,8 @@ def _content(name: str, folder: int) -> bytes:
         raise Failed("has a name that is not of small letters, digits and _, 64 at most")
     if name in NAMES:
         raise Failed("has the name of a loss of the catalogue")
+    if OWN.taken(name, SOURCE):
+        raise Failed("has the name of a loss of the settings")
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         opened = os.open(name + SUFFIX, flags, dir_fd=folder)
