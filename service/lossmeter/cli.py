@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -23,12 +23,30 @@ from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.core.parts import Values
 from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
+from lossmeter.flags import (
+    BackendOption,
+    ByOption,
+    DeviceOption,
+    ExpressionOption,
+    FolderOption,
+    FormatOption,
+    InputOption,
+    LossOption,
+    MaskOption,
+    ParamsOption,
+    PredictionsOption,
+    ReductionOption,
+    StateOption,
+    TargetsOption,
+    WeightOption,
+    form,
+    setting,
+)
 from lossmeter.plan.names import symbol_of
 from lossmeter.plan.own import take_expressions
 from lossmeter.plan.plan import default_reduction, prepare
 from lossmeter.plan.request import (
     EvaluateSpec,
-    ExportSpec,
     Expression,
     MergeSpec,
     read,
@@ -53,48 +71,6 @@ app = typer.Typer(
 )
 err = Console(stderr=True)
 
-FormatOption = Annotated[
-    Format | None,
-    typer.Option("--format", help="table or json; a table on a terminal, JSON in a pipe."),
-]
-ReductionOption = Annotated[
-    str | None, typer.Option(help='A name, or JSON such as {"name": "quantile", "q": 0.9}.')
-]
-StateOption = Annotated[Path | None, typer.Option(help="Write the mergeable state to this file.")]
-
-
-LossOption = Annotated[str | None, typer.Option(help="Canonical name or framework symbol.")]
-ExpressionOption = Annotated[
-    str | None,
-    typer.Option(help="In place of a loss: mean(square(predictions - targets), axis=-1), say."),
-]
-PredictionsOption = Annotated[
-    str, typer.Option(help="Column; P0,P1 for a last axis of two, P, for one of one.")
-]
-TargetsOption = Annotated[str, typer.Option(help="Column or columns.")]
-WeightOption = Annotated[str | None, typer.Option(help="Column.")]
-MaskOption = Annotated[str | None, typer.Option(help="Column; true keeps.")]
-InputOption = Annotated[
-    list[str] | None, typer.Option("--input", help="Another input, as variance=COL.")
-]
-ByOption = Annotated[str | None, typer.Option(help="Column of groups to answer for apart.")]
-ParamsOption = Annotated[str, typer.Option(help="Parameters as JSON.")]
-
-
-def _setting(name: str) -> Any:
-    return Settings.model_fields[name].description
-
-
-def _form(name: str) -> Any:
-    return ExportSpec.model_fields[name].description
-
-
-FolderOption = Annotated[str | None, typer.Option("--losses", help=_setting("losses"))]
-BackendOption = Annotated[Literal["numpy", "onnx"] | None, typer.Option(help=_setting("backend"))]
-DeviceOption = Annotated[
-    Literal["cpu", "cuda", "auto"] | None, typer.Option(help=_setting("device"))
-]
-
 
 @app.callback()
 def begin() -> None:
@@ -105,14 +81,14 @@ def begin() -> None:
 
 @app.command()
 def serve(  # noqa: PLR0917 one option each, and typer passes them by name
-    host: Annotated[str | None, typer.Option(help=_setting("host"))] = None,
-    http_port: Annotated[int | None, typer.Option(help=_setting("http_port"))] = None,
-    grpc_port: Annotated[int | None, typer.Option(help=_setting("grpc_port"))] = None,
-    workers: Annotated[int | None, typer.Option(help=_setting("workers"))] = None,
+    host: Annotated[str | None, typer.Option(help=setting("host"))] = None,
+    http_port: Annotated[int | None, typer.Option(help=setting("http_port"))] = None,
+    grpc_port: Annotated[int | None, typer.Option(help=setting("grpc_port"))] = None,
+    workers: Annotated[int | None, typer.Option(help=setting("workers"))] = None,
     backend: BackendOption = None,
     device: DeviceOption = None,
-    expressions: Annotated[str | None, typer.Option(help=_setting("expressions"))] = None,
-    losses: Annotated[str | None, typer.Option(help=_setting("losses"))] = None,
+    expressions: Annotated[str | None, typer.Option(help=setting("expressions"))] = None,
+    losses: Annotated[str | None, typer.Option(help=setting("losses"))] = None,
 ) -> None:
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
@@ -257,12 +233,12 @@ def export(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by 
     expression: ExpressionOption = None,
     params: ParamsOption = "{}",
     reduction: ReductionOption = None,
-    dtype: Annotated[str, typer.Option(help=_form("dtype"))] = "float64",
-    opset: Annotated[str, typer.Option(help=_form("opset"))] = "17",
-    ir_version: Annotated[str, typer.Option(help=_form("ir_version"))] = "8",
-    sizes: Annotated[str, typer.Option(help=_form("sizes"))] = "{}",
-    rank: Annotated[str | None, typer.Option(help=_form("rank"))] = None,
-    stands_for: Annotated[str | None, typer.Option(help=_form("stands_for"))] = None,
+    dtype: Annotated[str, typer.Option(help=form("dtype"))] = "float64",
+    opset: Annotated[str, typer.Option(help=form("opset"))] = "17",
+    ir_version: Annotated[str, typer.Option(help=form("ir_version"))] = "8",
+    sizes: Annotated[str, typer.Option(help=form("sizes"))] = "{}",
+    rank: Annotated[str | None, typer.Option(help=form("rank"))] = None,
+    stands_for: Annotated[str | None, typer.Option(help=form("stands_for"))] = None,
 ) -> None:
     """Write a loss as an ONNX graph that runs elsewhere, weights, mask and reduction inside."""
     asked = {

@@ -25,7 +25,9 @@ INWARD = {
     "settings": set(),
     "transports": {"wire", "app", "plan", "catalog", "backends", "settings", "errors", "v1", ""},
     "printing": {"wire", "app"},
+    "flags": {"printing", "plan", "settings"},
     "cli": {
+        "flags",
         "printing",
         "api",
         "transports",

@@ -115,9 +115,9 @@ class Candidate:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A loss, its parameters and its reduction.
+    """A loss, its parameters and its reduction; one that is prepared anew is another.
 
     Attributes:
         symbol: What the request named.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import version
 
 import ndonnx as ndx
@@ -62,6 +63,12 @@ def export(plan: Plan, spec: ExportSpec) -> bytes:
         ParameterInvalid: A setting that the loss does not have.
         TooLarge: The graph would be.
     """
+    return _export(plan, spec.model_dump_json())
+
+
+@lru_cache(maxsize=64)
+def _export(plan: Plan, asked: str) -> bytes:
+    spec = ExportSpec.model_validate_json(asked)
     _refuse(plan)
     form = form_of(plan, spec)
     given = {**form.given(), **_beside(form)}
