@@ -1,9 +1,8 @@
 """The command line: serve, evaluate, explain, merge, losses, export."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,6 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from lossmeter.api import engine, losses_of
@@ -21,8 +19,8 @@ from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
-from lossmeter.core.parts import Values
-from lossmeter.errors import LossmeterError, MalformedRequest, NotStreamable, ParameterInvalid
+from lossmeter.errors import LossmeterError, MalformedRequest, ParameterInvalid
+from lossmeter.files import columns_of, evaluated, with_progress
 from lossmeter.flags import (
     BackendOption,
     ByOption,
@@ -42,7 +40,6 @@ from lossmeter.flags import (
     form,
     setting,
 )
-from lossmeter.plan.names import symbol_of
 from lossmeter.plan.own import take_expressions
 from lossmeter.plan.plan import default_reduction, prepare
 from lossmeter.plan.request import (
@@ -52,7 +49,6 @@ from lossmeter.plan.request import (
     read,
     read_evaluate,
 )
-from lossmeter.plan.tensors import Tensors
 from lossmeter.printing import (
     Format,
     format_of,
@@ -64,7 +60,7 @@ from lossmeter.printing import (
 from lossmeter.settings import Settings
 from lossmeter.wire.json import explanation_body, json_of, read_export
 from lossmeter.wire.states import read_state, state_bytes
-from lossmeter.wire.tables import Columns, Table, column_names, together
+from lossmeter.wire.tables import Table, together
 
 app = typer.Typer(
     help="One loss, one number.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -144,9 +140,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
         asked = _loss(loss, expression)
         spec = _spec(asked, params, reduction, by, state is not None, batch_id)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        columns = _columns(named, spec, files[0])
+        columns = columns_of(named, spec, files[0])
         tables = [Table(file, columns) for file in files]
-        answer = _evaluated(spec, tables, _engine(backend, device))
+        answer = evaluated(spec, tables, _engine(backend, device), err)
         _write_state(answer, state)
         print_answer(answer, output)
 
@@ -173,8 +169,8 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
     with _mistakes_told(), _own(folder):
         spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        table = Table(file, _columns(named, spec, file))
-        explanation = _engine(backend, device).explain(spec, together(_with_progress([table])))
+        table = Table(file, columns_of(named, spec, file))
+        explanation = _engine(backend, device).explain(spec, together(with_progress([table], err)))
         assert isinstance(explanation, Explanation)
         if format_of(output) is Format.JSON:
             sys.stdout.write(explanation_body(explanation).decode() + "\n")
@@ -355,69 +351,6 @@ def _named(  # noqa: PLR0917 as many as the commands have
         **dict(_pair(text) for text in other or []),
     }
     return {name: columns for name, columns in named.items() if columns}
-
-
-def _columns(named: dict[str, str], spec: EvaluateSpec, file: Path) -> Columns:
-    """Which columns are which inputs; those the loss takes besides go by their own names."""
-    variants = symbol_of(spec.loss or "", spec.params).variants
-    inputs = [spec.name for variant in variants for spec in variant.loss.inputs]
-    present = column_names(file)
-    # A framework may do without targets.
-    lacked = {name for variant in variants for name in variant.lacks} - {*present}
-    named = {name: column for name, column in named.items() if {name, column} - lacked}
-    wanted = {**{name: name for name in inputs if name in present}, **named}
-    taken = (*inputs, "sample_weight", "mask")
-    return {
-        name: _names(columns, name)
-        for name, columns in wanted.items()
-        if name in taken or name not in ("predictions", "targets")
-    }
-
-
-def _names(columns: str, name: str) -> tuple[str, ...]:
-    names = tuple(columns.split(","))
-    if not any(names):
-        raise MalformedRequest("name a column", field=name)
-    return names
-
-
-def _evaluated(spec: EvaluateSpec, tables: Sequence[Table], evaluates: Engine) -> Answer | Answers:
-    """Stream where sums are enough; else hold all rows, so that the answer is exact."""
-    reduction = prepare(spec.loss or "", spec.params, spec.reduction).reduction
-    blocks = _with_progress(tables)
-    if Values not in reduction.rule.parts and reduction.rule.merges:
-        first = list(islice(blocks, 1))
-        try:
-            session = evaluates.open(spec, streaming=True)
-            for tensors in first:
-                session.add(tensors)
-        except NotStreamable:
-            return evaluates.evaluate(spec, together(chain(first, blocks)))
-        for tensors in blocks:
-            session.add(tensors)
-        return session.finish()
-    return evaluates.evaluate(spec, together(blocks))
-
-
-def _with_progress(tables: Sequence[Table]) -> Iterator[Tensors]:
-    counts = [table.rows() for table in tables]
-    total = None if None in counts else sum(n for n in counts if n is not None)
-    bar = Progress(
-        TextColumn("rows"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("rows", total=total)
-        for table in tables:
-            for tensors in table.blocks():
-                yield tensors
-                first = next(iter(tensors.arrays.values()))
-                bar.advance(task, first.shape[0] if first.ndim else 1)
 
 
 def _write_state(answer: Answer | Answers, path: Path | None) -> None:

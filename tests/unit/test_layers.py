@@ -26,8 +26,10 @@ INWARD = {
     "transports": {"wire", "app", "plan", "catalog", "backends", "settings", "errors", "v1", ""},
     "printing": {"wire", "app"},
     "flags": {"printing", "plan", "settings"},
+    "files": {"wire", "app", "plan", "core", "errors"},
     "cli": {
         "flags",
+        "files",
         "printing",
         "api",
         "transports",
@@ -35,7 +37,6 @@ INWARD = {
         "app",
         "catalog",
         "plan",
-        "core",
         "settings",
         "errors",
     },
