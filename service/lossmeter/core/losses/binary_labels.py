@@ -45,12 +45,12 @@ def brier_score(
     """
     if predictions.ndim == targets.ndim:
         total = 2.0 * xp.square(xp.where(targets == 1, predictions - 1.0, predictions))
-        classes = 2
+        few = True
     else:
         true = is_class(xp, predictions, targets)
         total = xp.sum(xp.square(xp.where(true, predictions - 1.0, predictions)), axis=-1)
-        classes = fixed_size(predictions, -1)
-    halved = classes < FEW if scale_by_half is None else scale_by_half
+        few = scale_by_half is None and fixed_size(predictions, -1) < FEW
+    halved = few if scale_by_half is None else scale_by_half
     return 0.5 * total if halved else total
 
 
