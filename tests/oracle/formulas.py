@@ -1050,7 +1050,9 @@ def saved_by_class(
     ]
     shares = [min(max(share, least), 1 - least) for share in shares]
     rate = multiclass_log_loss if family == "log_loss" else brier_score
-    missed = weighed(weights, map(rate, rows, y))
+    # 1 − p of a small p has no digits of it, and its logarithm needs them.
+    alone = family == "log_loss" and not isinstance(p[0], list)
+    missed = weighed(weights, map(binary_cross_entropy, p, y) if alone else map(rate, rows, y))
     value, size = weighed(weights, (max(rate(shares, label), least) for label in y))
     # The rounding of a share near 1 is all that its logarithm has.
     return saved(missed, (value, size + whole if family == "log_loss" else size))
