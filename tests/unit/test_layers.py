@@ -1,6 +1,7 @@
 """Dependencies point inward: transports → app → plan, backends → core."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,32 @@ def test_a_module_imports_inner_layers_alone(path: Path) -> None:
     ours = (name for name in imported(path) if name.split(".")[0] == "lossmeter")
     reached = {[*name.split("."), ""][1] for name in ours} - {layer(path)}
     assert reached <= INWARD[layer(path)]
+
+
+@pytest.mark.parametrize("module", ["backends.onnx", "app.export.model"])
+def test_the_runtime_is_told_to_send_nothing_before_anyone_imports_it(module: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT.format(module)],
+        env={name: value for name, value in os.environ.items() if name != TELEMETRY},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["1"]
+
+
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+AT_IMPORT = """
+import importlib.abc, os, sys
+
+class Look(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+
+sys.meta_path.insert(0, Look())
+import lossmeter.{}
+"""
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda p: p.stem)

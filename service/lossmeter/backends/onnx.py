@@ -1,6 +1,5 @@
 """Kernels as ONNX graphs, run by ONNX Runtime on the CPU or a CUDA GPU."""
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
@@ -10,17 +9,13 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 
 from lossmeter.backends.machine import instruction_set
 from lossmeter.backends.tracing import VALUES, RowSum, Signature, by_halves, by_product, trace
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import Program
 from lossmeter.errors import BackendUnsupported
-
-# Read by the runtime when it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort
 
 MOST_SESSIONS = 256
 FREE = "n"
