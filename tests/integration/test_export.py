@@ -284,6 +284,17 @@ REFUSED = [
     ({"loss": "huber", "sizes": {"N": 0}}, "MALFORMED_REQUEST", "sizes.N"),
     ({"loss": "huber", "stands_for": "hinge"}, "PARAMETER_INVALID", "stands_for"),
     ({"loss": "circle", "rank": 2}, "PARAMETER_INVALID", "rank"),
+    (
+        {"loss": "sparse_softmax_cross_entropy", "sizes": {"C": 3}}
+        | {"params": {"class_weight": {"7": 2.0}}},
+        "PARAMETER_INVALID",
+        "params.class_weight",
+    ),
+    (
+        {"loss": "binary_cross_entropy", "params": {"class_weight": {"2": 2.0}}},
+        "PARAMETER_INVALID",
+        "params.class_weight",
+    ),
     ({"loss": "optax.dice_loss"}, "BACKEND_UNSUPPORTED", "sizes"),
     ({"loss": "sklearn.metrics.log_loss"}, "BACKEND_UNSUPPORTED", "params.labels"),
     (

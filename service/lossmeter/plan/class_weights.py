@@ -91,7 +91,7 @@ def class_table(batch: Batch, inputs: Mapping[str, Array], omit: bool) -> ClassT
         return _balanced(batch, inputs, omit)
     if _of_labels(batch):
         return given_labels(asked)
-    return ClassTable(_given(asked, batch.classes))
+    return ClassTable(given_classes(asked, batch.classes))
 
 
 def _of_labels(batch: Batch) -> bool:
@@ -99,7 +99,12 @@ def _of_labels(batch: Batch) -> bool:
     return batch.candidate.domains["targets"].whole
 
 
-def _given(asked: ClassWeight, classes: int) -> Array:
+def given_classes(asked: ClassWeight, classes: int) -> Array:
+    """The weight of each class from 0 on; 1 of those that a mapping leaves out.
+
+    Raises:
+        ParameterInvalid: A list of another length, or a mapping that names no such class.
+    """
     if isinstance(asked, list):
         if len(asked) != classes:
             raise ParameterInvalid(

@@ -13,9 +13,9 @@ from lossmeter.app.export.surveys import beside, surveyed
 from lossmeter.backends.tracing import PORTABLE, counted
 from lossmeter.core.arrays import Array
 from lossmeter.core.program import FACTOR, TARGET_FACTOR, WHERE, Program
-from lossmeter.errors import BackendUnsupported, ParameterInvalid
+from lossmeter.errors import BackendUnsupported
 from lossmeter.plan.batch import class_values, constants_of, smoothed_by_last, smooths_elsewhere
-from lossmeter.plan.class_weights import HALF, given_labels
+from lossmeter.plan.class_weights import HALF, given_classes, given_labels
 
 Arrays = dict[str, Array]
 NO_SAMPLES = ndx.asarray(np.int64(0))
@@ -247,13 +247,12 @@ def _class_weights(form: Form, targets: Array) -> Array:
             field="params.class_weight",
         )
     if not (domain.integers or spec.kind.core):
-        if isinstance(asked, list) and len(asked) != 2:
-            raise ParameterInvalid(
-                f"class_weight has {len(asked)} numbers for 2 classes", field="params.class_weight"
-            )
+        given_classes(asked, 2)
         targets = ndx.astype(targets > HALF, ndx.int64)
     elif spec.kind.core and not domain.integers:
         targets = ndx.argmax(targets, axis=-1)
+    if CLASSES in form.sizes and not domain.whole:
+        given_classes(asked, form.sizes[CLASSES])
     if candidate.program.inner:
         targets = ndx.squeeze(targets, axis=-1)
     table = given_labels(asked)

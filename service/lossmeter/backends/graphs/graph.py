@@ -11,11 +11,11 @@ import numpy as np
 
 from lossmeter.backends.graphs.sandbox import DONE, Confined, Failed, Sandbox, told
 from lossmeter.backends.machine import instruction_set
+from lossmeter.backends.numpy import NumpyBackend
 from lossmeter.backends.runtime import runtime_version
-from lossmeter.core.arrays import NUMPY, Array
+from lossmeter.core.arrays import Array
 from lossmeter.core.declare import InputSpec, Loss
 from lossmeter.core.domains import REAL, Domain, Input, Interval, shape_words
-from lossmeter.core.program import Program
 from lossmeter.errors import BackendUnsupported, Overloaded
 
 NAME = "onnx"
@@ -163,27 +163,14 @@ class Graph:
             self._sandbox.release(self)
 
 
-class GraphBackend:
-    """Runs the graphs of losses; the graph itself knows where."""
+class GraphBackend(NumpyBackend):
+    """Runs the graphs of losses, kernels that know themselves where they run."""
 
     name = NAME
-    device = "cpu"
-    block = BLOCK
-    multiple = 1
-    ahead = 0
 
     def __init__(self) -> None:
+        super().__init__()
         self.profile = f"{NAME}-{runtime_version('loss')}/{instruction_set()}"
-
-    def run(
-        self,
-        program: Program,
-        operands: Mapping[str, Array],
-        extras: Mapping[str, Array],
-        shared: frozenset[str],
-    ) -> Array:
-        """Loss values of one block of C-contiguous arrays."""
-        return program(NUMPY, operands, extras)
 
 
 def loss_of(name: str, graph: Graph) -> Loss:
