@@ -4,6 +4,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from lossmeter.errors import ParameterInvalid
 Kinds = tuple[tuple[str, bool], ...]
 # What a state holds among the parameters besides.
 STATED = "loss"
+POWERS = ("**", "pow")
 SOURCE = "an expression of the caller's own"
 DECLARED = "an expression in the settings of this service"
 
@@ -67,6 +69,7 @@ def _loss(text: str, params: Kinds) -> Loss:
             "numbers of it"
         )
     shapes = shapes_of(tree, names)
+    _check_powers(tree)
     used_up = any(shapes.inputs.values())
     specs = tuple(
         InputSpec(
@@ -135,6 +138,23 @@ def _check_params(tree: Tree, params: frozenset[str]) -> None:
                 "parameters, the others are inputs",
                 field=f"params.{name}",
             )
+
+
+def _check_powers(tree: Tree) -> float | bool | None:
+    """What a tree of numbers alone is; nothing of one that a name is in.
+
+    Raises:
+        ParameterInvalid: A power of numbers is no finite float64.
+    """
+    if not isinstance(tree, Call):
+        return tree.value if isinstance(tree, Constant) else None
+    args = [arg for arg in map(_check_powers, tree.args) if arg is not None]
+    if len(args) < len(tree.args) or tree.axes:
+        return None
+    made = _number(tree, args)
+    if tree.function.name in POWERS and all(map(isfinite, args)) and not isfinite(made):
+        raise ParameterInvalid("a power of numbers is no finite float64; write a smaller one")
+    return made
 
 
 def _names(tree: Tree) -> list[str]:
