@@ -16,7 +16,7 @@ from lossmeter.core.arrays import Array
 from lossmeter.core.expressions.functions import FUNCTIONS, OPERATORS
 from lossmeter.core.expressions.loss import expression_loss
 from lossmeter.errors import InvalidRequest, TooLarge
-from lossmeter.transports.rest.front import answer_evaluation, answer_explanation
+from lossmeter.transports.rest.evaluation import answer_evaluation, answer_explanation
 
 MANY = settings(
     max_examples=400,

@@ -25,12 +25,13 @@ from lossmeter.errors import (
 from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
 from lossmeter.transports.rest import schema
-from lossmeter.transports.rest.front import (
-    Front,
+from lossmeter.transports.rest.evaluation import (
     answer_evaluation,
     answer_explanation,
     answer_merge,
+    endpoints,
 )
+from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.json import read_export
 
@@ -54,7 +55,10 @@ PROBLEMS = {
 
 def create_app(engine: Engine, settings: Settings) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
-    return Front(engine, create_rest(engine), settings.max_body_bytes)
+    hot = endpoints(engine)
+    return Front(
+        lambda verb, path: hot.get((verb, path)), create_rest(engine), settings.max_body_bytes
+    )
 
 
 def create_rest(engine: Engine) -> FastAPI:
