@@ -27,6 +27,9 @@ _BLOCK = 32_768
 # block one ulp below a power of two reach 2^63.
 _ROWS = 64
 _ROW_BITS = 6
+# So few numbers are one column: each step costs more than its arithmetic.
+_FEW = 512
+_FEW_BITS = 9
 # A group of a block may hold all its numbers, so a grouped σ leaves room for 2^15 of them.
 _BLOCK_BITS = 15
 _SMALL_EXPONENT = -900
@@ -117,12 +120,14 @@ def exact_sum(x: Floats) -> ExactSum:
     scratch = _scratch()
     for start in range(0, x.size, _BLOCK):
         block = x[start : start + _BLOCK]
-        if not math.isfinite(_size(block)):
+        size = _size(block)
+        if not math.isfinite(size):
             nan += int(np.isnan(block).sum())
             high += int((block == math.inf).sum())
             low += int((block == -math.inf).sum())
             block = block[np.isfinite(block)]
-        units += _block_units(block, scratch)
+            size = _size(block)
+        units += _block_units(block, size, scratch)
     return ExactSum(units, nan, high, low)
 
 
@@ -163,24 +168,30 @@ def _scratch() -> Floats:
 
 
 def _size(x: Floats) -> float:
-    """The greatest magnitude, NaN if there is one; without a temporary."""
-    return max(float(x.max()), -float(x.min()))
+    """The greatest magnitude, NaN if there is one, 0 of nothing; without a temporary."""
+    return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
-def _block_units(x: Floats, scratch: Floats) -> int:
-    """The exact sum of at most a block of finite numbers, in units of 2^-1074."""
+def _block_units(x: Floats, size: float, scratch: Floats) -> int:
+    """The exact sum of at most a block of finite numbers, in units of 2^-1074.
+
+    Args:
+        x: The numbers.
+        size: Their greatest magnitude.
+        scratch: Two blocks of memory.
+    """
     units = 0
-    while x.size:
-        size = _size(x)
-        if size == 0.0:
-            break
+    while size != 0.0:
         exponent = math.frexp(size)[1]
         if exponent > _BIG_EXPONENT:
             units += _big_units(x)
             x = x[np.abs(x) < 2.0 ** (_BIG_EXPONENT - 1)]
+            size = _size(x)
             continue
         x, scale = _lift(x, exponent)
         exponent += scale
+        if x.size <= _FEW:
+            return units + _few_units(x, exponent, scale)
         rows = _columns(x)
         high, rest = scratch[:, : rows.size].reshape(2, *rows.shape)
         for again in (True, False):
@@ -198,7 +209,22 @@ def _block_units(x: Floats, scratch: Floats) -> int:
         x = rows[rows != 0.0]
         if scale:
             x = np.ldexp(x, -scale)
+        size = _size(x)
     return units
+
+
+def _few_units(x: Floats, exponent: int, scale: int) -> int:
+    """The same of so few numbers that their whole sum of q is exact in float64."""
+    units = 0
+    while True:
+        sigma = math.ldexp(1.0, exponent + _FEW_BITS)
+        high = (x + sigma) - sigma
+        shift = exponent + _FEW_BITS - 53
+        units += _shifted(int(math.ldexp(float(high.sum()), -shift)), shift - scale + UNIT_BITS)
+        x = x - high
+        if not x.any():
+            return units
+        exponent = shift
 
 
 def _deposit(units: list[int], x: Floats, codes: NDArray[np.int64]) -> None:
