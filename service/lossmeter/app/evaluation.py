@@ -1,9 +1,9 @@
 """One loss over one batch, or over a stream of them: blocks in, parts kept, an answer out."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from uuid import uuid4
 
 import numpy as np
 import orjson
@@ -24,7 +24,8 @@ from lossmeter.errors import (
     NotStreamable,
     ShapeMismatch,
 )
-from lossmeter.plan.batch import Batch, bind
+from lossmeter.plan.batch import Batch
+from lossmeter.plan.binding import bound
 from lossmeter.plan.class_weights import class_of, class_table
 from lossmeter.plan.plan import Candidate, Plan
 from lossmeter.plan.request import Options
@@ -64,7 +65,7 @@ class Evaluation:
         self._streaming = streaming
         finite = plan.symbol.dialect.finite and options.nonfinite == "propagate"
         self._nonfinite = "error" if finite else options.nonfinite
-        self._batch_id = options.batch_id or uuid4().hex
+        self._batch_id = options.batch_id or os.urandom(16).hex()
         self._state: State | None = None
         self._layout: tuple[tuple[int, ...], ...] = ()
         self._candidate: Candidate | None = None
@@ -81,7 +82,7 @@ class Evaluation:
         Raises:
             LossmeterError: The tensors do not fit, or hold what the loss refuses.
         """
-        batch = bind(self._plan, tensors)
+        batch = bound(self._plan, tensors)
         state = self._begin(batch)
         inputs = surveyed(batch)
         omit = self._options.nonfinite == "omit"
@@ -118,9 +119,7 @@ class Evaluation:
     @property
     def linear(self) -> Linear:
         """The linear sums over all groups."""
-        cells = self._state.cells.values() if self._state else ()
-        parts = (cell["linear"] for cell in cells)
-        return sum((part for part in parts if isinstance(part, Linear)), start=Linear())
+        return self._state.linear if self._state else Linear()
 
     def _begin(self, batch: Batch) -> State:
         if self._streaming and batch.whole:
@@ -144,12 +143,10 @@ class Evaluation:
     def _specification(self, batch: Batch) -> Specification:
         reduction = self._plan.reduction
         loss = batch.candidate.variant.loss
-        graph = {"graph": loss.graph} if loss.graph else {}
-        params = {"loss": loss.stated or loss.name, **graph, **batch.candidate.settings}
         return Specification(
             loss=loss.stated or self._plan.symbol.name,
-            params=orjson.dumps(params, option=orjson.OPT_SORT_KEYS).decode(),
-            dtype=batch.dtype.name,
+            params=batch.candidate.told,
+            dtype="float64" if batch.dtype == FLOAT64 else "float32",
             nonfinite=self._options.nonfinite,
             by=reduction.by or "",
             axis=_told(batch) if reduction.axis or batch.groups.joined else "",
@@ -296,12 +293,15 @@ class Evaluation:
             self._output = self._value_of_nothing()
         output, kept = self._output or (None, None)
         answer = answer_from(state, self._plan, self._candidate, output)
+        warnings, omits = self._admission.warnings(), self._options.nonfinite == "omit"
+        if kept is None and not (warnings or omits or self._with_state):
+            return answer
         return replace(
             answer,
             kept=kept,
-            omitted=self._omitted if self._options.nonfinite == "omit" else None,
+            omitted=self._omitted if omits else None,
             state=_without_values(state) if self._with_state else None,
-            warnings=self._admission.warnings(),
+            warnings=warnings,
         )
 
     def _value_of_nothing(self) -> tuple[Array, Array]:

@@ -40,8 +40,7 @@ def answer_from(
             for key in sorted(state.cells, key=order)
         }
     macro = reduction.name == "macro_mean"
-    linears = [cell["linear"] for cell in state.cells.values()]
-    linear = sum((part for part in linears if isinstance(part, Linear)), start=Linear())
+    linear = state.linear
     value, single = _value(outcomes, state, reduction, output)
     denominator = single.denominator if single else None
     if state.spec.joins_outputs:

@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -140,12 +141,17 @@ class Loss:
     @property
     def weighs_samples(self) -> str | None:
         """The parameter of the kernel that takes the sample weights, if one does."""
-        return next((param.name for param in self.params if param.marked(PerSample)), None)
+        return _weighs_samples(self)
 
     @property
     def open_params(self) -> tuple[Param, ...]:
         """The parameters that a request may set: all but the guards."""
         return tuple(param for param in self.params if not param.marked(Guard))
+
+
+@lru_cache(maxsize=1024)
+def _weighs_samples(loss: Loss) -> str | None:
+    return next((param.name for param in loss.params if param.marked(PerSample)), None)
 
 
 REGISTRY: dict[str, Loss] = {}

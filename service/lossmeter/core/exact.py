@@ -54,6 +54,8 @@ class ExactSum:
     negative_infinity: int = 0
 
     def __add__(self, other: "ExactSum") -> "ExactSum":
+        if self is ZERO or other is ZERO:
+            return other if self is ZERO else self
         return ExactSum(
             self.units + other.units,
             self.nan + other.nan,

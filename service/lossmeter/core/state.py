@@ -1,8 +1,10 @@
 """A state: what must be kept of batches so that they can be finished together, exactly."""
 
 import hashlib
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 
 from lossmeter.core.parts import Block, Extreme, Ints, Linear, Part
 from lossmeter.core.reductions import Parts
@@ -146,6 +148,13 @@ class State:
                 )
             merged.add(key, cell.values())
         return merged
+
+    @property
+    def linear(self) -> Linear:
+        """The linear sums over all groups."""
+        parts = (cell["linear"] for cell in self.cells.values())
+        found = [part for part in parts if isinstance(part, Linear)]
+        return reduce(operator.add, found) if found else Linear()
 
     def sums(self) -> Mapping[Key, Parts]:
         """The groups in order, without the names of batches."""

@@ -16,6 +16,7 @@ from lossmeter.core.declare import (
     IGNORE_INDEX,
     TEMPERATURE,
     Guard,
+    Loss,
     PerClass,
     PerOutput,
 )
@@ -53,6 +54,7 @@ class Candidate:
         ignore_index: Target that is left out, or nothing.
         class_weight: Weights of the classes, or nothing.
         refused: Keyword whose value this loss does not take, or nothing.
+        told: Its loss and parameters for a state's specification, as JSON with sorted keys.
     """
 
     symbol: Symbol
@@ -69,6 +71,7 @@ class Candidate:
     ignore_index: int | None
     class_weight: ClassWeight
     refused: str | None
+    told: str
 
     @property
     def axis(self) -> int:
@@ -157,7 +160,11 @@ def prepare(
     """
     asked = reduction.model_dump_json() if isinstance(reduction, ReductionBody) else reduction
     try:
-        key = json.dumps(params, allow_nan=False, sort_keys=True, default=_plain)
+        key = (
+            NOTHING
+            if not params
+            else json.dumps(params, allow_nan=False, sort_keys=True, default=_plain)
+        )
     except (TypeError, ValueError):
         raise ParameterInvalid(
             "parameters are finite numbers, booleans, strings, and lists and objects of them",
@@ -174,6 +181,7 @@ def _plain(value: Any) -> Any:
     raise TypeError
 
 
+NOTHING = "{}"
 _CACHED_CHARACTERS = 4096
 
 
@@ -288,7 +296,14 @@ def _candidate(symbol: Symbol, index: int, params: Mapping[str, Any], field: str
             ),
             None,
         ),
+        told=_told(variant.loss, settings),
     )
+
+
+def _told(loss: Loss, settings: Mapping[str, Any]) -> str:
+    graph = {"graph": loss.graph} if loss.graph else {}
+    told = {"loss": loss.stated or loss.name, **graph, **settings}
+    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _kernel(variant: Variant, settings: Mapping[str, Any]) -> dict[str, Any]:
