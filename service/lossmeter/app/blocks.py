@@ -64,6 +64,14 @@ class Cut:
         part = np.ascontiguousarray(x[self._index], dtype)
         return part.reshape(self.entries, *x.shape[self._rank :])
 
+    def repeated(self, x: Array, dtype: np.dtype[np.generic]) -> tuple[Array, int]:
+        """The block's part of an array that lies along leading axes, and how often each counts."""
+        part, repeat = x[self._index], 1
+        while part.ndim > 1 and part.strides[-1] == 0:
+            repeat *= part.shape[-1]
+            part = part[..., 0]
+        return np.ascontiguousarray(part, dtype).reshape(-1), repeat
+
     def rows(self) -> Array:
         """Position of each entry's sample."""
         if not self._index:

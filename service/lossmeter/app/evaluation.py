@@ -158,7 +158,7 @@ class Evaluation:
         batch = work.batch
         operands = {name: cut.of(x, self._dtype_of(batch, name)) for name, x in work.inputs.items()}
         extras = {name: cut.of(x, dtype_beside(batch, x)) for name, x in batch.extras.items()}
-        weights = None if batch.weights is None else cut.of(batch.weights, FLOAT64)
+        weights, repeat = self._weights(work, cut)
         codes = None if batch.groups.codes is None else cut.of(batch.groups.codes, None)
         keep = self._kept(batch, cut, operands, weights)
         if keep is not None:
@@ -168,7 +168,16 @@ class Evaluation:
             weights = None if weights is None else weights[keep]
             codes = None if codes is None else codes[keep]
         unknown = self._admission.admit(batch, operands)
-        return Running(cut, operands, extras, weights, codes, keep, unknown)
+        return Running(cut, operands, extras, weights, repeat, codes, keep, unknown)
+
+    def _weights(self, work: Work, cut: Cut) -> tuple[Array | None, int]:
+        """Sample weights of a block, each once where it stands for all entries of a sample."""
+        weights = work.batch.weights
+        if weights is None:
+            return None, 1
+        if work.simple and self._nonfinite == "propagate":
+            return cut.repeated(weights, FLOAT64)
+        return cut.of(weights, FLOAT64), 1
 
     def _add_block(self, work: Work, running: Running, values: Array, state: State) -> None:
         """Keep the parts of a block whose loss values are there."""
@@ -250,7 +259,7 @@ class Evaluation:
         own = own_terms(batch, running.operands, running.extras, losses)
         if own is not None and weights is not None:
             own = weights * own
-        return Block(losses, weights, own, None, self._batch_id)
+        return Block(losses, weights, own, None, self._batch_id, running.repeat)
 
     def _collapsed(self, batch: Batch, losses: Array, weights: Array | None) -> Block:
         """The values that the samples have together, which one weight may multiply."""

@@ -28,6 +28,20 @@ class Work:
     inputs: Mapping[str, Array]
     table: ClassTable | None
 
+    @property
+    def simple(self) -> bool:
+        """Whether every entry is kept, and nothing but its sample weight weighs it."""
+        batch, variant = self.batch, self.batch.candidate.variant
+        return (
+            variant.loss.output == "elementwise"
+            and variant.loss.weighs_samples is None
+            and not (variant.drops_zeros or batch.candidate.own)
+            and batch.candidate.ignore_index is None
+            and batch.mask is None
+            and batch.groups.codes is None
+            and self.table is None
+        )
+
 
 @dataclass(slots=True)
 class Running:
@@ -38,6 +52,7 @@ class Running:
         operands: The inputs of the loss.
         extras: Array parameters with a number for each entry.
         weights: Sample weights; None if all are 1, or if they are the kernel's.
+        repeat: For how many entries in a row each of them stands.
         codes: Group of each entry; None if there is one group.
         keep: Which entries of the cut these are; None if all.
         unknown: Which of them have no value.
@@ -47,6 +62,7 @@ class Running:
     operands: dict[str, Array]
     extras: dict[str, Array]
     weights: Array | None
+    repeat: int
     codes: Array | None
     keep: Array | None
     unknown: Array | None

@@ -63,6 +63,13 @@ class ExactSum:
             self.negative_infinity + other.negative_infinity,
         )
 
+    def times(self, count: int) -> "ExactSum":
+        """The sum of so many times the terms."""
+        if count == 1:
+            return self
+        parts = (self.units, self.nan, self.positive_infinity, self.negative_infinity)
+        return ExactSum(*(part * count for part in parts))
+
     @property
     def special(self) -> float | None:
         """NaN or an infinity if a term was one, else None."""
@@ -194,21 +201,23 @@ def _block_units(x: Floats, size: float, scratch: Floats) -> int:
         exponent += scale
         if x.size <= _FEW:
             return units + _few_units(x, exponent, scale)
-        rows = _columns(x)
-        high, rest = scratch[:, : rows.size].reshape(2, *rows.shape)
-        for again in (True, False):
+        width = -(-x.size // _ROWS)
+        for again, buffer in zip((True, False), scratch, strict=True):
+            columns, high = buffer[: _ROWS * width], buffer[: x.size]
+            columns[x.size :] = 0.0
             sigma = math.ldexp(1.0, exponent + _ROW_BITS)
-            np.add(rows, sigma, out=high)
+            np.add(x, sigma, out=high)
             np.subtract(high, sigma, out=high)
             shift = exponent + _ROW_BITS - 53
-            total = int((high.sum(axis=0) * math.ldexp(1.0, -shift)).astype(np.int64).sum())
+            sums = columns.reshape(_ROWS, width).sum(axis=0)
+            total = int((sums * math.ldexp(1.0, -shift)).astype(np.int64).sum())
             units += _shifted(total, shift - scale + UNIT_BITS)
             # Comparing is cheaper than subtracting, and the second round is nearly always the last.
-            if not again and np.array_equal(rows, high):
+            if not again and np.array_equal(x, high):
                 return units
-            rows = np.subtract(rows, high, out=rest)
+            x = np.subtract(x, high, out=high)
             exponent = shift
-        x = rows[rows != 0.0]
+        x = x[x != 0.0]
         if scale:
             x = np.ldexp(x, -scale)
         size = _size(x)
@@ -260,16 +269,6 @@ def _deposit(units: list[int], x: Floats, codes: NDArray[np.int64]) -> None:
 def _lift(x: Floats, exponent: int) -> tuple[Floats, int]:
     """Tiny numbers scaled up by a power of two, exactly, so that their remainders exist."""
     return (np.ldexp(x, _SCALE), _SCALE) if exponent < _SMALL_EXPONENT else (x, 0)
-
-
-def _columns(x: Floats) -> Floats:
-    """The numbers as rows to add up, padded with zeros."""
-    width = -(-x.size // _ROWS)
-    if width * _ROWS == x.size:
-        return x.reshape(_ROWS, width)
-    padded = np.zeros(_ROWS * width)
-    padded[: x.size] = x
-    return padded.reshape(_ROWS, width)
 
 
 def _big_units(x: Floats) -> int:

@@ -26,21 +26,32 @@ class Block:
 
     Attributes:
         losses: Loss values ℓ, shape ``(n,)``.
-        weights: Weights w, shape ``(n,)``; None if all are 1.
+        own_weights: Weights, shape ``(n / repeat,)``; None if all are 1.
         divisors: What a dialect's mean sums for its divisor, shape ``(n,)``; None if it has none.
         rows: Position of each entry's sample in its batch, shape ``(n,)``; None where no part asks.
         batch_id: Name of the batch.
+        repeat: For how many entries in a row each weight stands.
     """
 
     losses: Floats
-    weights: Floats | None
+    own_weights: Floats | None
     divisors: Floats | None
     rows: Ints | None
     batch_id: str
+    repeat: int = 1
+
+    @property
+    def weights(self) -> Floats | None:
+        """Weights w, shape ``(n,)``; None if all are 1."""
+        if self.own_weights is None or self.repeat == 1:
+            return self.own_weights
+        return np.repeat(self.own_weights, self.repeat)
 
     def weighted(self, x: Floats) -> Floats:
         """w·x, the weight 1 costing nothing."""
-        return x if self.weights is None else self.weights * x
+        if self.own_weights is None or self.repeat == 1:
+            return x if self.own_weights is None else self.own_weights * x
+        return (x.reshape(-1, self.repeat) * self.own_weights[:, None]).reshape(-1)
 
     def groups(self, codes: Ints, groups: int) -> "list[Block]":
         """The kept entries of each group."""
@@ -50,9 +61,10 @@ class Block:
 
     def taken(self, which: Ints) -> "Block":
         """Only these of the entries."""
+        weights = self.weights
         return Block(
             self.losses[which],
-            None if self.weights is None else self.weights[which],
+            None if weights is None else weights[which],
             None if self.divisors is None else self.divisors[which],
             None if self.rows is None else self.rows[which],
             self.batch_id,
@@ -104,11 +116,14 @@ class Linear:
 
     @classmethod
     def of(cls, block: Block) -> Self:
-        count, weights = block.losses.size, block.weights
-        nonzero = count if weights is None else int(np.count_nonzero(weights != 0.0))
+        count, weight = block.losses.size, ExactSum.of_int(block.losses.size)
+        nonzero = count
+        if (weights := block.own_weights) is not None:
+            nonzero = int(np.count_nonzero(weights)) * block.repeat
+            weight = exact_sum(weights).times(block.repeat)
         return cls(
             total=exact_sum(block.weighted(block.losses)),
-            weight=ExactSum.of_int(count) if weights is None else exact_sum(weights),
+            weight=weight,
             divisor=ZERO if block.divisors is None else exact_sum(block.divisors),
             count=count,
             nonzero=nonzero,
@@ -122,9 +137,9 @@ class Linear:
         counts = np.bincount(codes, minlength=groups).tolist()
         totals = exact_sums_of(block.weighted(block.losses), codes, groups)
         weights, nonzero = [ExactSum.of_int(n) for n in counts], counts
-        if block.weights is not None:
-            weights = exact_sums_of(block.weights, codes, groups)
-            nonzero = np.bincount(codes[block.weights != 0.0], minlength=groups).tolist()
+        if (own := block.weights) is not None:
+            weights = exact_sums_of(own, codes, groups)
+            nonzero = np.bincount(codes[own != 0.0], minlength=groups).tolist()
         divisors = [ZERO] * groups
         if block.divisors is not None:
             divisors = exact_sums_of(block.divisors, codes, groups)
@@ -159,12 +174,12 @@ class Moments:
 
     @classmethod
     def of(cls, block: Block) -> Self:
-        losses = block.losses
-        if block.weights is None:
+        losses, weights = block.losses, block.weights
+        if weights is None:
             return cls(
                 exact_sum(losses), _sum_all(*exact_product(losses, losses)), _count(losses.size)
             )
-        high, low = exact_product(block.weights, losses)
+        high, low = exact_product(weights, losses)
         squares = exact_product(high, losses)
         # What is infinite is so by its high part; its low one could be infinite the other way.
         fits = np.isfinite(squares[0])
@@ -172,7 +187,7 @@ class Moments:
         return cls(
             _sum_all(high, low),
             _sum_all(*squares, *rest),
-            _sum_all(*exact_product(block.weights, block.weights)),
+            _sum_all(*exact_product(weights, weights)),
         )
 
     def __add__(self, other: Self) -> Self:
@@ -209,7 +224,8 @@ class Reciprocals:
 
     @classmethod
     def of(cls, block: Block) -> Self:
-        return cls(exact_sum((1.0 if block.weights is None else block.weights) / block.losses))
+        weights = block.weights
+        return cls(exact_sum((1.0 if weights is None else weights) / block.losses))
 
     def __add__(self, other: Self) -> Self:
         return type(self)(self.total + other.total)
@@ -348,10 +364,10 @@ class Histogram:
         keep = ~np.isnan(block.losses)
         bins = cls.numbers(block.losses[keep])
         present, codes = np.unique(bins, return_inverse=True)
-        if block.weights is None:
+        if (own := block.weights) is None:
             weights = [int(n) << UNIT_BITS for n in np.bincount(codes, minlength=present.size)]
         else:
-            sums = exact_sums_of(block.weights[keep], codes, present.size)
+            sums = exact_sums_of(own[keep], codes, present.size)
             weights = [total.units for total in sums]
         return cls(dict(zip(present.tolist(), weights, strict=True)), int((~keep).sum()))
 
@@ -402,8 +418,8 @@ class Values:
 
     @classmethod
     def of(cls, block: Block) -> Self:
-        weights = block.weights if block.weights is not None else np.ones(block.losses.size)
-        return cls((block.losses,), (weights,))
+        weights = block.weights
+        return cls((block.losses,), (np.ones(block.losses.size) if weights is None else weights,))
 
     def __add__(self, other: Self) -> Self:
         return type(self)(self.losses + other.losses, self.weights + other.weights)
