@@ -178,7 +178,7 @@ def _scratch() -> Floats:
 
 def _size(x: Floats) -> float:
     """The greatest magnitude, NaN if there is one, 0 of nothing; without a temporary."""
-    return max(float(x.max()), -float(x.min())) if x.size else 0.0
+    return max(float(np.maximum.reduce(x)), -float(np.minimum.reduce(x))) if x.size else 0.0
 
 
 def _block_units(x: Floats, size: float, scratch: Floats) -> int:
@@ -231,9 +231,10 @@ def _few_units(x: Floats, exponent: int, scale: int) -> int:
         sigma = math.ldexp(1.0, exponent + _FEW_BITS)
         high = (x + sigma) - sigma
         shift = exponent + _FEW_BITS - 53
-        units += _shifted(int(math.ldexp(float(high.sum()), -shift)), shift - scale + UNIT_BITS)
+        total = int(math.ldexp(float(np.add.reduce(high)), -shift))
+        units += _shifted(total, shift - scale + UNIT_BITS)
         x = x - high
-        if not x.any():
+        if not np.count_nonzero(x):
             return units
         exponent = shift
 
