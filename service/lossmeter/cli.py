@@ -17,10 +17,11 @@ from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
 from lossmeter.app.explain import Explanation
+from lossmeter.app.streaming import together
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
 from lossmeter.errors import LossmeterError, MalformedRequest, ParameterInvalid
-from lossmeter.files import columns_of, evaluated, with_progress
+from lossmeter.files import evaluated, tables_of, with_progress
 from lossmeter.flags import (
     BackendOption,
     ByOption,
@@ -60,7 +61,6 @@ from lossmeter.printing import (
 from lossmeter.settings import Settings
 from lossmeter.wire.json import explanation_body, json_of, read_export
 from lossmeter.wire.states import read_state, state_bytes
-from lossmeter.wire.tables import Table, together
 
 app = typer.Typer(
     help="One loss, one number.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -140,8 +140,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 one option each, and typer passes them b
         asked = _loss(loss, expression)
         spec = _spec(asked, params, reduction, by, state is not None, batch_id)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        columns = columns_of(named, spec, files[0])
-        tables = [Table(file, columns) for file in files]
+        tables = tables_of(named, spec, files)
         answer = evaluated(spec, tables, _engine(backend, device), err)
         _write_state(answer, state)
         print_answer(answer, output)
@@ -169,8 +168,8 @@ def explain(  # noqa: PLR0913, PLR0917 one option each, and typer passes them by
     with _mistakes_told(), _own(folder):
         spec = _spec(_loss(loss, expression), params, reduction, by, False, None)
         named = _named(predictions, targets, sample_weight, mask, by, other)
-        table = Table(file, columns_of(named, spec, file))
-        explanation = _engine(backend, device).explain(spec, together(with_progress([table], err)))
+        tensors = together(list(with_progress(tables_of(named, spec, [file]), err)))
+        explanation = _engine(backend, device).explain(spec, tensors)
         assert isinstance(explanation, Explanation)
         if format_of(output) is Format.JSON:
             sys.stdout.write(explanation_body(explanation).decode() + "\n")

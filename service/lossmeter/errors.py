@@ -10,6 +10,7 @@
     ├── Unimplemented        MethodNotAllowed UnsupportedMedia
     ├── TooLarge
     ├── Overloaded
+    ├── DeadlineExceeded
     └── Internal
 
 A message names the argument, its shape or its bound, and the next step; never the caller's data.
@@ -28,6 +29,7 @@ class Code(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     INTERNAL = "INTERNAL"
 
 
@@ -209,3 +211,10 @@ class Overloaded(LossmeterError):
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "OVERLOADED"
+
+
+class DeadlineExceeded(LossmeterError):
+    """What was waited for did not come in time."""
+
+    code = Code.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"

@@ -1,7 +1,9 @@
 """Files of predictions: their columns as inputs, and their rows evaluated in blocks."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -9,57 +11,85 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
-from lossmeter.core.parts import Values
-from lossmeter.errors import MalformedRequest, NotStreamable
-from lossmeter.plan.names import symbol_of
-from lossmeter.plan.plan import prepare
+from lossmeter.app.streaming import evaluate_blocks
+from lossmeter.errors import UnsupportedMedia
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
-from lossmeter.wire.tables import Columns, Table, column_names, together
+from lossmeter.wire.forms import OF_SUFFIX, Form, columns_of, read_blocks, readable
+from lossmeter.wire.json import group_inputs
+from lossmeter.wire.tables import UNBOUNDED, Columns, Rows
+
+FIELD = "file"
 
 
-def columns_of(named: dict[str, str], spec: EvaluateSpec, file: Path) -> Columns:
-    """Which columns are which inputs; those the loss takes besides go by their own names."""
-    variants = symbol_of(spec.loss or "", spec.params).variants
-    inputs = [spec.name for variant in variants for spec in variant.loss.inputs]
-    present = column_names(file)
-    # A framework may do without targets.
-    lacked = {name for variant in variants for name in variant.lacks} - {*present}
-    named = {name: column for name, column in named.items() if {name, column} - lacked}
-    wanted = {**{name: name for name in inputs if name in present}, **named}
-    taken = (*inputs, "sample_weight", "mask")
-    return {
-        name: _names(columns, name)
-        for name, columns in wanted.items()
-        if name in taken or name not in ("predictions", "targets")
-    }
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file that can be read block by block.
+
+    Attributes:
+        path: The file.
+        columns: Which columns are which inputs.
+        whole: Inputs whose whole numbers are integers in a form without dtypes.
+    """
+
+    path: Path
+    columns: Columns
+    whole: frozenset[str]
+
+    def rows(self) -> int | None:
+        """How many rows there are, where the format says so without reading them."""
+        if self.path.suffix != ".parquet":
+            return None
+        with opened(self.path, self.whole) as (_, rows):
+            return getattr(rows, "count", None)
+
+    def blocks(self) -> Iterator[Tensors]:
+        """The tensors of the next rows.
+
+        Raises:
+            MalformedRequest: The file is not what its name says.
+            MissingInput: A column is absent.
+        """
+        with opened(self.path, self.whole) as (form, rows):
+            yield from read_blocks(form, rows, self.columns, FIELD)
 
 
-def _names(columns: str, name: str) -> tuple[str, ...]:
-    names = tuple(columns.split(","))
-    if not any(names):
-        raise MalformedRequest("name a column", field=name)
-    return names
+@contextmanager
+def opened(path: Path, whole: frozenset[str]) -> Iterator[tuple[Form, Rows]]:
+    """The rows of a file, and their form.
+
+    Raises:
+        UnsupportedMedia: Its name ends in nothing known.
+        MalformedRequest: It is not what its name says.
+    """
+    form = OF_SUFFIX.get(path.suffix)
+    if form is None:
+        raise UnsupportedMedia(f"a file must end in {', '.join(OF_SUFFIX)}", field=FIELD)
+    with path.open("rb") as file:
+        with readable(form, FIELD):
+            source = file if form.streams else _mapped(file.fileno())
+            rows = form.open(source, UNBOUNDED, whole)
+        yield form, rows
+
+
+def _mapped(number: int) -> memoryview:
+    # Not closed here: arrays may lie in it for as long as they live.
+    return memoryview(mmap.mmap(number, 0, access=mmap.ACCESS_READ))
+
+
+def tables_of(named: Mapping[str, str], spec: EvaluateSpec, files: Sequence[Path]) -> list[Table]:
+    """The files with the columns that are inputs, as the first of them has them."""
+    whole = group_inputs(spec) | {"mask"}
+    with opened(files[0], whole) as (_, rows):
+        columns = columns_of(named, spec, rows.names)
+    return [Table(file, columns, whole) for file in files]
 
 
 def evaluated(
     spec: EvaluateSpec, tables: Sequence[Table], evaluates: Engine, screen: Console
 ) -> Answer | Answers:
     """Stream where sums are enough; else hold all rows, so that the answer is exact."""
-    reduction = prepare(spec.loss or "", spec.params, spec.reduction).reduction
-    blocks = with_progress(tables, screen)
-    if Values not in reduction.rule.parts and reduction.rule.merges:
-        first = list(islice(blocks, 1))
-        try:
-            session = evaluates.open(spec, streaming=True)
-            for tensors in first:
-                session.add(tensors)
-        except NotStreamable:
-            return evaluates.evaluate(spec, together(chain(first, blocks)))
-        for tensors in blocks:
-            session.add(tensors)
-        return session.finish()
-    return evaluates.evaluate(spec, together(blocks))
+    return evaluate_blocks(evaluates, spec, with_progress(tables, screen))
 
 
 def with_progress(tables: Sequence[Table], screen: Console) -> Iterator[Tensors]:

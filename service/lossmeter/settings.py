@@ -31,6 +31,12 @@ class Settings(BaseSettings):
         2048 * MIB, ge=1, description="Memory that a graph may take in its process."
     )
     max_body_bytes: int = Field(1024 * MIB, ge=1, description="Largest body of a REST request.")
+    max_unfolded_bytes: int = Field(
+        1024 * MIB, ge=1, description="Most that a body unfolds to, of gzip, zstd or columns."
+    )
+    stream_idle_seconds: float = Field(
+        60.0, gt=0, description="Time in which something of a body must come."
+    )
     max_message_bytes: int = Field(
         1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."
     )

@@ -119,6 +119,12 @@ class EvaluateSpec(Body):
     reduction: str | ReductionBody | None = None
     options: Options = Options()
 
+    def each(self) -> list[LossSpec]:
+        """The losses asked for, one or several."""
+        if self.losses is not None:
+            return list(self.losses.values())
+        return [LossSpec(loss=self.loss or "", params=self.params, reduction=self.reduction)]
+
 
 class MergeSpec(Body):
     """A merge without its states."""

@@ -1,17 +1,10 @@
-"""Files of rows as tensors, read in blocks: Parquet, Arrow, CSV and npz."""
+"""Columns as tensors: the rules that every form of rows shares."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.ipc
-import pyarrow.parquet
 
 from lossmeter.core.arrays import Array
 from lossmeter.errors import (
@@ -19,123 +12,86 @@ from lossmeter.errors import (
     MalformedRequest,
     MissingInput,
     ShapeMismatch,
-    UnsupportedMedia,
+    TooLarge,
 )
 from lossmeter.plan.tensors import Tensors
+from lossmeter.wire.tensors import MOST_EMPTY, check_labels
 
 ROWS = 65_536
 # Input of the loss to the columns that hold it; several columns make a last axis, and so does one
 # with an empty name after it.
 Columns = Mapping[str, tuple[str, ...]]
+UNBOUNDED = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A file that can be read block by block.
+class Rows(Protocol):
+    """Rows in some form, opened.
 
     Attributes:
-        path: The file.
-        columns: Which columns are which inputs.
+        names: Its columns.
     """
 
-    path: Path
-    columns: Columns
+    names: list[str]
 
-    def rows(self) -> int | None:
-        """How many rows there are, where the format says so without reading them."""
-        if self.path.suffix == ".parquet":
-            return int(pyarrow.parquet.read_metadata(self.path).num_rows)
-        return None
-
-    def blocks(self) -> Iterator[Tensors]:
-        """The tensors of the next rows.
+    def blocks(self, columns: Columns) -> Iterator[Tensors]:
+        """The tensors of the next rows, until there are no more.
 
         Raises:
-            MalformedRequest: The file is not what its name says.
-            MissingInput: A column is absent.
+            LossmeterError: A column is absent, or cannot be a tensor.
+            Exception: The form is broken; what a library raises then.
         """
-        with _readable(self.path):
-            if self.path.suffix == ".npz":
-                yield _npz(self.path, self.columns)
-                return
-            # The numbers of a CSV come without a dtype, like JSON's.
-            plain = frozenset(self.columns) if self.path.suffix == ".csv" else frozenset()
-            for batch in _READERS[self.path.suffix](self.path, self._names()):
-                yield Tensors(_arrays(batch, self.columns), plain)
-
-    def _names(self) -> list[str]:
-        return _named(self.columns)
+        ...
 
 
-def _parquet(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        _check_present(names, file.schema_arrow.names)
-        yield from file.iter_batches(batch_size=ROWS, columns=sorted(set(names)))
+def check_present(columns: Columns, present: Sequence[str]) -> list[str]:
+    """The columns that are named, each once.
 
-
-def _arrow(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
-    with pa.memory_map(str(path)) as source:
-        try:
-            file = pyarrow.ipc.open_file(source)
-            _check_present(names, file.schema.names)
-            for number in range(file.num_record_batches):
-                yield file.get_batch(number)
-        except pa.ArrowInvalid:
-            source.seek(0)
-            stream = pyarrow.ipc.open_stream(source)
-            _check_present(names, stream.schema.names)
-            yield from stream
-
-
-def _csv(path: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
-    with pyarrow.csv.open_csv(path) as reader:
-        _check_present(names, reader.schema.names)
-        yield from reader
-
-
-_READERS: Mapping[str, Callable[[Path, list[str]], Iterator[pa.RecordBatch]]] = {
-    ".parquet": _parquet,
-    ".arrow": _arrow,
-    ".arrows": _arrow,
-    ".feather": _arrow,
-    ".csv": _csv,
-}
-SUFFIXES = (*_READERS, ".npz")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What goes wrong with a file, as the caller's mistake that it is."""
-    if path.suffix not in SUFFIXES:
-        raise UnsupportedMedia(f"a file must end in {', '.join(SUFFIXES)}", field="file")
-    try:
-        yield
-    except (pa.ArrowException, ValueError, BadZipFile, EOFError):
-        raise MalformedRequest(f"the file is no readable {path.suffix[1:]}", field="file") from None
-
-
-def _check_present(wanted: list[str], present: list[str]) -> None:
+    Raises:
+        MissingInput: One is absent.
+        MalformedRequest: One is there twice.
+    """
+    wanted = list(dict.fromkeys(name for names in columns.values() for name in names if name))
     for name in wanted:
         if name not in present:
-            raise MissingInput(f"the file has no column {name}", field=name)
+            raise MissingInput(f"there is no column {name}", field=name)
+        if list(present).count(name) > 1:
+            raise MalformedRequest(f"there are two columns {name}", field=name)
+    return wanted
 
 
-def _arrays(batch: pa.RecordBatch, columns: Columns) -> dict[str, Array]:
-    return {
-        name: _joined([_column(batch.column(n), n) for n in names if n], name, "" in names)
+def tensors_of(batch: pa.RecordBatch, columns: Columns, *, plain: bool = False) -> Tensors:
+    """The tensors in a batch whose bytes nobody has looked at.
+
+    Raises:
+        InvalidRequest: A column cannot be a tensor.
+    """
+    # Offsets and indices that point outside their data would be read all the same.
+    batch.validate(full=True)
+    arrays = {
+        name: joined([_column(batch.column(n), n) for n in names if n], name, axis="" in names)
         for name, names in columns.items()
     }
+    return Tensors(arrays, frozenset(columns) if plain else frozenset())
 
 
-def _named(columns: Columns) -> list[str]:
-    return [name for names in columns.values() for name in names if name]
+def nothing_of(schema: pa.Schema, columns: Columns, *, plain: bool = False) -> Tensors:
+    """The tensors of no rows."""
+    empty = [pa.array([], field.type) for field in schema]
+    return tensors_of(pa.RecordBatch.from_arrays(empty, schema=schema), columns, plain=plain)
 
 
-def _joined(arrays: list[Array], name: str, axis: bool) -> Array:
-    if any(not x.ndim for x in arrays):
-        raise ShapeMismatch("a file holds rows, and this is one number", field=f"inputs.{name}")
+def joined(arrays: list[Array], name: str, *, axis: bool) -> Array:
+    """An input from its columns.
+
+    Raises:
+        ShapeMismatch: They cannot be joined.
+        TooLarge: There are too many rows of nothing.
+    """
+    for x in arrays:
+        if x.ndim and not x.size and x.shape[0] > MOST_EMPTY:
+            raise TooLarge("too many rows of nothing", limit=MOST_EMPTY, actual=x.shape[0])
     if len(arrays) == 1:
-        return arrays[0][:, None] if axis else arrays[0]
+        return arrays[0][..., None] if axis else arrays[0]
     if any(x.ndim != 1 for x in arrays):
         raise ShapeMismatch("only columns of single numbers can be joined", field=f"inputs.{name}")
     return np.stack(arrays, axis=-1)
@@ -145,16 +101,35 @@ def _column(column: pa.Array, name: str) -> Array:
     """A column as an array; a null number is NaN, a list column has a last axis."""
     kind = column.type
     if pa.types.is_dictionary(kind):
+        if not _is_flat(kind.value_type):
+            raise DtypeUnsupported(f"the column {name} repeats what is no number", field=name)
+        _check_strings(column.dictionary, name)
         return _column(column.dictionary_decode(), name)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(column, name)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if column.null_count:
-            raise DtypeUnsupported(f"the column {name} has nulls among its strings", field=name)
-        return np.asarray(column.to_pylist(), dtype=str)
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+    if not _is_flat(kind):
         raise DtypeUnsupported(f"the column {name} holds no numbers or strings", field=name)
+    if _is_string(kind):
+        _check_strings(column, name)
+        return np.asarray(column.to_pylist(), dtype=str)
     return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _is_string(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_flat(kind: Any) -> bool:
+    number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return bool(number or pa.types.is_boolean(kind) or _is_string(kind))
+
+
+def _check_strings(column: pa.Array, name: str) -> None:
+    if not _is_string(column.type):
+        return
+    if column.null_count:
+        raise DtypeUnsupported(f"the column {name} has nulls among its strings", field=name)
+    check_labels(column.to_pylist(), name)
 
 
 def _lists(column: Any, name: str) -> Array:
@@ -163,42 +138,9 @@ def _lists(column: Any, name: str) -> Array:
     flat = _column(column.flatten(), name)
     rows = len(column)
     width, odd = divmod(flat.shape[0], rows) if rows else (0, 0)
+    if pa.types.is_fixed_size_list(column.type):
+        width, odd = column.type.list_size, 0
     lengths = column.value_lengths() if hasattr(column, "value_lengths") else None
     if odd or (lengths is not None and rows and not (lengths.to_numpy() == width).all()):
         raise ShapeMismatch(f"the lists of the column {name} differ in length", field=name)
     return flat.reshape(rows, width, *flat.shape[1:])
-
-
-def _npz(path: Path, columns: Columns) -> Tensors:
-    """The arrays of an npz, which are read whole."""
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        _check_present(_named(columns), list(file))
-        arrays = {
-            name: _joined([file[n] for n in names if n], name, "" in names)
-            for name, names in columns.items()
-        }
-    return Tensors(arrays)
-
-
-def column_names(path: Path) -> list[str]:
-    """The columns of a file.
-
-    Raises:
-        MalformedRequest: The file is not what its name says.
-    """
-    with _readable(path):
-        if path.suffix == ".npz":
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return list(file)
-        if path.suffix == ".parquet":
-            return list(pyarrow.parquet.read_schema(path).names)
-        first = next(_READERS[path.suffix](path, []), None)
-        return [] if first is None else list(first.schema.names)
-
-
-def together(blocks: Iterator[Tensors]) -> Tensors:
-    """All blocks as one."""
-    every = list(blocks)
-    names = every[0].arrays if every else {}
-    arrays = {name: np.concatenate([block.arrays[name] for block in every]) for name in names}
-    return Tensors(arrays, every[0].plain if every else frozenset())

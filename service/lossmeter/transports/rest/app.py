@@ -31,6 +31,7 @@ from lossmeter.transports.rest.evaluation import (
     answer_merge,
     endpoints,
 )
+from lossmeter.transports.rest.exchange import Limits
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.json import read_export
@@ -50,15 +51,17 @@ PROBLEMS = {
     413: "Too large",
     415: "A media type or encoding that is not known",
     422: "A kept value is not finite, and that was to be an error",
+    504: "Nothing came of the body for too long",
 }
 
 
 def create_app(engine: Engine, settings: Settings) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
     hot = endpoints(engine)
-    return Front(
-        lambda verb, path: hot.get((verb, path)), create_rest(engine), settings.max_body_bytes
+    limits = Limits(
+        settings.max_body_bytes, settings.max_unfolded_bytes, settings.stream_idle_seconds
     )
+    return Front(lambda verb, path: hot.get((verb, path)), create_rest(engine), limits)
 
 
 def create_rest(engine: Engine) -> FastAPI:
@@ -138,7 +141,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         "/v1/evaluate",
         tags=["evaluation"],
         response_model=schema.Evaluation | schema.Evaluations,
-        responses=_problems(400, 404, 413, 415, 422),
+        responses=_problems(400, 404, 413, 415, 422, 504),
         openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
     )
     async def evaluate(request: Request) -> Response:
@@ -149,7 +152,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         "/v1/explain",
         tags=["evaluation"],
         response_model=schema.Explanation | schema.Explanations,
-        responses=_problems(400, 404, 413, 415, 422),
+        responses=_problems(400, 404, 413, 415, 422, 504),
         openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
     )
     async def explain(request: Request) -> Response:
@@ -160,7 +163,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         "/v1/states:merge",
         tags=["evaluation"],
         response_model=schema.Evaluation,
-        responses=_problems(400, 409, 413, 415),
+        responses=_problems(400, 409, 413, 415, 504),
         openapi_extra=_body("MergeBody", {}),
     )
     async def merge(request: Request) -> Response:

@@ -1,80 +1,138 @@
 """POST /v1/evaluate, /v1/explain and /v1/states:merge."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypeAlias
 
+from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
+from lossmeter.app.streaming import evaluate_blocks, together
 from lossmeter.errors import MalformedRequest, UnsupportedMedia
-from lossmeter.transports.rest.exchange import Endpoint, Reply, Request
+from lossmeter.plan.request import EvaluateSpec
+from lossmeter.plan.tensors import Tensors
+from lossmeter.transports.rest.bodies import Compute, TensorBodies, answer_whole, read_asked
+from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
+from lossmeter.transports.rest.unfolding import Buffer
+from lossmeter.wire.answers import WRITERS, values_body
+from lossmeter.wire.forms import OF_MEDIA, form_of
 from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
 
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
 # is below is decoded at once, and computed at once if it is brief.
 INLINE_BYTES = 64 * 1024
 # What computes the answer to a body, and whether that is brief.
-Handler = Callable[[bytes], tuple[Callable[[], bytes], bool]]
+Handler: TypeAlias = Callable[[Buffer, str], tuple[Callable[[], Reply], bool]]
+# Media types that say nothing of the body, as curl sends; its first bytes then do.
+UNTOLD = ("application/x-www-form-urlencoded", "application/octet-stream")
+MAGIC_BYTES = 16
 
 
 def endpoints(engine: Engine) -> dict[tuple[str, str], Endpoint]:
     """What answers which verb and path."""
-    handlers: dict[str, Handler] = {
-        "/v1/evaluate": partial(_evaluation, engine),
-        "/v1/explain": partial(_explanation, engine),
-        "/v1/states:merge": partial(_merge, engine),
+    bodies = TensorBodies()
+    evaluation = partial(_with_tensors, bodies, partial(_evaluated, engine))
+    explanation = partial(_with_tensors, bodies, partial(_explained, engine))
+    return {
+        ("POST", "/v1/evaluate"): partial(evaluation, partial(_evaluation, engine)),
+        ("POST", "/v1/explain"): partial(explanation, partial(_explanation, engine)),
+        ("POST", "/v1/states:merge"): partial(_with_json, partial(_merge, engine)),
     }
-    return {("POST", path): partial(_answered, handler) for path, handler in handlers.items()}
 
 
 def answer_evaluation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/evaluate."""
-    return _whole(partial(_evaluation, engine), data)
+    return _whole(partial(_evaluation, engine), data).body
 
 
 def answer_merge(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/states:merge."""
-    return _whole(partial(_merge, engine), data)
+    return _whole(partial(_merge, engine), data).body
 
 
 def answer_explanation(engine: Engine, data: bytes) -> bytes:
     """The body that answers POST /v1/explain."""
-    return _whole(partial(_explanation, engine), data)
+    return _whole(partial(_explanation, engine), data).body
 
 
-def _evaluation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _evaluation(engine: Engine, data: Buffer, accept: str) -> tuple[Callable[[], Reply], bool]:
     spec, tensors = read_request(data)
-    return lambda: answer_body(engine.evaluate(spec, tensors)), engine.is_brief(spec)
+    return lambda: _reply(engine.evaluate(spec, tensors), accept), engine.is_brief(spec)
 
 
-def _merge(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _merge(engine: Engine, data: Buffer, _: str) -> tuple[Callable[[], Reply], bool]:
     states, spec = read_merge(data)
-    return lambda: answer_body(engine.merge(states, spec)), True
+    return lambda: Reply(answer_body(engine.merge(states, spec))), True
 
 
-def _explanation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _explanation(engine: Engine, data: Buffer, _: str) -> tuple[Callable[[], Reply], bool]:
     spec, tensors = read_request(data)
-    return lambda: explanation_body(engine.explain(spec, tensors)), engine.is_brief(spec)
+    return lambda: Reply(explanation_body(engine.explain(spec, tensors))), engine.is_brief(spec)
 
 
-def _whole(handler: Handler, data: bytes) -> bytes:
-    return handler(data)[0]()
+def _evaluated(engine: Engine, accept: str, spec: EvaluateSpec, blocks: Iterator[Tensors]) -> Reply:
+    return _reply(evaluate_blocks(engine, spec, blocks), accept)
 
 
-async def _answered(handler: Handler, request: Request) -> Reply:
-    _check_media(request)
+def _explained(engine: Engine, _: str, spec: EvaluateSpec, blocks: Iterator[Tensors]) -> Reply:
+    return Reply(explanation_body(engine.explain(spec, together(list(blocks)))))
+
+
+def _reply(answer: Answer | Answers, accept: str) -> Reply:
+    """The answer as JSON, or its loss values in the form that the caller takes first."""
+    for media in (item.split(";")[0].strip().lower() for item in accept.split(",") if accept):
+        if media not in WRITERS:
+            break
+        body = values_body(answer, media)
+        if body is not None:
+            return Reply(body, fields={"content-type": media})
+    return Reply(answer_body(answer))
+
+
+def _whole(handler: Handler, data: Buffer, accept: str = "") -> Reply:
+    return handler(data, accept)[0]()
+
+
+async def _with_tensors(
+    bodies: TensorBodies, compute: Callable[..., Reply], handler: Handler, request: Request
+) -> Reply:
+    """The answer to a body of JSON, or of tensors."""
+    media = _media(request)
+    computing: Compute = partial(compute, request.headers.get("accept", ""))
+    if media in OF_MEDIA:
+        return await bodies.answer(request, OF_MEDIA[media], computing)
+    told = "content-type" in request.headers
+    if told and media not in UNTOLD:
+        return await _with_json(handler, request)
     data = await request.body.read()
+    form = form_of(bytes(data[:MAGIC_BYTES]))
+    if form is not None:
+        return await answer_whole(read_asked(request, form), data, computing)
+    if told:
+        raise _unknown()
+    return await _computed(handler, request, data)
+
+
+async def _with_json(handler: Handler, request: Request) -> Reply:
+    if _media(request) != JSON:
+        raise _unknown()
+    return await _computed(handler, request, await request.body.read())
+
+
+async def _computed(handler: Handler, request: Request, data: Buffer) -> Reply:
+    accept = request.headers.get("accept", "")
     if len(data) > INLINE_BYTES:
-        return Reply(await asyncio.to_thread(_whole, handler, data))
-    compute, brief = handler(data)
-    return Reply(compute() if brief else await asyncio.to_thread(compute))
+        return await asyncio.to_thread(_whole, handler, data, accept)
+    compute, brief = handler(data, accept)
+    return compute() if brief else await asyncio.to_thread(compute)
 
 
-def _check_media(request: Request) -> None:
+def _media(request: Request) -> str:
     headers = request.headers
-    media = headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if media != "application/json":
-        raise UnsupportedMedia("send application/json")
-    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise UnsupportedMedia("send the body without a content-encoding")
     if (length := headers.get("content-length")) is not None and not length.isdecimal():
         raise MalformedRequest("content-length must be a number")
+    return headers.get("content-type", JSON).split(";")[0].strip().lower()
+
+
+def _unknown() -> UnsupportedMedia:
+    return UnsupportedMedia("send application/json, or tensors as docs/guides/bodies.md says")

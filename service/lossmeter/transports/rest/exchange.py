@@ -1,14 +1,20 @@
 """A request and its answer in plain ASGI, for what is asked most."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
 from starlette.types import Message, Receive, Send
 
-from lossmeter.errors import TooLarge
+from lossmeter.errors import DeadlineExceeded, TooLarge
+from lossmeter.transports.rest.pipe import Pipe
+from lossmeter.transports.rest.unfolding import Buffer, encoding_of, unfolded
 
 DROPPED_BYTES = 64 * 2**20
+LARGE_BYTES = 2**20
 JSON = "application/json"
 
 
@@ -16,19 +22,37 @@ class Disconnected(Exception):
     """The caller left before its body was whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is read of a body.
+
+    Attributes:
+        body_bytes: Of it as it is sent.
+        unfolded_bytes: Of what it unfolds to.
+        idle_seconds: How long nothing may come of it.
+    """
+
+    body_bytes: int
+    unfolded_bytes: int
+    idle_seconds: float
+
+
 class Body:
     """A request's body, read once, and dropped where nobody reads it.
 
     Args:
         receive: What gives its parts.
-        limit: How many bytes of it are read.
-        announced: Its length as the caller gives it; empty where it does not.
+        limits: How much of it is read.
+        headers: Header by lower-case name.
     """
 
-    def __init__(self, receive: Receive, limit: int, announced: str) -> None:
+    def __init__(self, receive: Receive, limits: Limits, headers: Mapping[str, str]) -> None:
         self._receive = receive
-        self._limit = limit
+        self.limits = limits
+        self._headers = headers
+        announced = headers.get("content-length", "")
         self._announced = int(announced) if announced.isdecimal() else 0
+        self._size = 0
         self._whole = False
 
     async def receive(self) -> Message:
@@ -37,34 +61,94 @@ class Body:
             self._whole = True
         return message
 
-    async def read(self) -> bytes:
-        """The whole body.
+    async def read(self) -> Buffer:
+        """The whole body, unfolded.
 
         Raises:
             TooLarge: It is longer than the limit; what follows is dropped by the caller.
+            MalformedRequest: It is not in the encoding that it claims.
+            UnsupportedMedia: Its encoding is not known.
+            DeadlineExceeded: Nothing came of it for too long.
             Disconnected: The caller left.
         """
-        size, chunks = self._announced, []
-        if size <= self._limit:
-            size = 0
-            while not self._whole:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > self._limit:
-                    break
-                chunks.append(chunk)
-        if size > self._limit:
-            raise TooLarge("the body is too large", limit=self._limit, actual=size)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        encoding = self.encoding()
+        data = await self._folded()
+        if not encoding:
+            return data
+        return await asyncio.to_thread(unfolded, data, encoding, self.limits.unfolded_bytes)
+
+    def encoding(self) -> str:
+        """Its encoding; empty if it has none.
+
+        Raises:
+            UnsupportedMedia: It is not known.
+        """
+        return encoding_of(self._headers.get("content-encoding", ""))
+
+    async def _folded(self) -> Buffer:
+        """The body as it is sent.
+
+        A large one goes chunk by chunk to where it stays: joining them would hold the event loop
+        for as long as all of its memory takes to be had.
+        """
+        first = await self._chunk()
+        if self._whole:
+            return first
+        if self._announced < LARGE_BYTES:
+            return b"".join([first, *[chunk async for chunk in self._chunks()]])
+        buffer = np.empty(self._announced, np.uint8).data
+        buffer[: len(first)] = first
+        at = len(first)
+        async for chunk in self._chunks():
+            buffer[at : at + len(chunk)] = chunk
+            at += len(chunk)
+        return buffer[:at]
+
+    async def fill(self, pipe: Pipe) -> None:
+        """Hand the body over as it comes, then wait for the caller to leave."""
+        try:
+            async for chunk in self._chunks():
+                await pipe.put(chunk)
+            pipe.end()
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            pipe.end(Disconnected())
+        except Exception as error:
+            pipe.end(error)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while not self._whole:
+            yield await self._chunk()
+
+    async def _chunk(self) -> bytes:
+        limit = self.limits.body_bytes
+        if self._announced > limit:
+            raise TooLarge("the body is too large", limit=limit, actual=self._announced)
+        message = await self._soon()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > limit:
+            raise TooLarge("the body is too large", limit=limit, actual=self._size)
+        return chunk
+
+    async def _soon(self) -> Message:
+        try:
+            async with asyncio.timeout(self.limits.idle_seconds):
+                return await self.receive()
+        except TimeoutError:
+            self._whole = True  # nobody waits for more of it
+            raise DeadlineExceeded(
+                f"nothing came of the body for {self.limits.idle_seconds:g} s"
+            ) from None
 
     async def drop(self) -> None:
         """Read what is left, so that the answer reaches a caller that is still sending."""
         dropped = 0
-        while not self._whole and dropped <= DROPPED_BYTES:
-            dropped += len((await self.receive()).get("body", b""))
+        with suppress(DeadlineExceeded):
+            while not self._whole and dropped <= DROPPED_BYTES:
+                dropped += len((await self._soon()).get("body", b""))
 
     def draining(self, send: Send) -> Send:
         """A way to answer that drops an unread body first."""

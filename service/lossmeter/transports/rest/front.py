@@ -9,7 +9,14 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lossmeter.transports.rest.exchange import Body, Disconnected, Endpoint, Reply, Request
+from lossmeter.transports.rest.exchange import (
+    Body,
+    Disconnected,
+    Endpoint,
+    Limits,
+    Reply,
+    Request,
+)
 from lossmeter.transports.rest.problems import problem
 
 # What answers a verb and a path; None where FastAPI does.
@@ -22,13 +29,13 @@ class Front:
     Args:
         router: What is answered here.
         rest: The application behind, FastAPI.
-        max_body_bytes: Largest body that is read.
+        limits: How much is read of a body.
     """
 
-    def __init__(self, router: Router, rest: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, router: Router, rest: ASGIApp, limits: Limits) -> None:
         self._router = router
         self._rest = rest
-        self._limit = max_body_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,7 +44,7 @@ class Front:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        body = Body(receive, self._limit, headers.get("content-length", ""))
+        body = Body(receive, self._limits, headers)
         endpoint = self._router(scope["method"], scope["path"])
         if endpoint is None:
             await self._rest(scope, body.receive, body.draining(send))

@@ -17,6 +17,7 @@ STATUS_OF_CODE: Mapping[Code, int] = {
     Code.NOT_FOUND: 404,
     Code.UNIMPLEMENTED: 415,
     Code.RESOURCE_EXHAUSTED: 413,
+    Code.DEADLINE_EXCEEDED: 504,
     Code.INTERNAL: 500,
 }
 # Where the reason says more than the code.
