@@ -40,7 +40,7 @@ MEDIA = {
     "another JSON": {"content-type": "application/json-seq"},
     "a media type of nothing": {"content-type": ""},
     "a media type of no kind": {"content-type": "hunter2"},
-    "gzip": {"content-encoding": "gzip"},
+    "brotli": {"content-encoding": "br"},
     "two encodings": {"content-encoding": "identity, gzip"},
     "an encoding of no kind": {"content-encoding": "hunter2"},
 }
