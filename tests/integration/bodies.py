@@ -87,7 +87,8 @@ def safetensors(inputs: Arrays) -> bytes:
 
 def csv(inputs: Arrays) -> bytes:
     """Numbers as text that reads back to the same bits; of an array of two axes, its columns."""
-    sink, columns = pa.BufferOutputStream(), {}
+    sink = pa.BufferOutputStream()
+    columns: dict[str, Array] = {}
     for name, x in inputs.items():
         parts = {name: x} if x.ndim == 1 else {n: x[:, at] for at, n in enumerate(split(name, x))}
         columns |= parts

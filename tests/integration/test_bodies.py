@@ -56,8 +56,13 @@ def differing(service: Service, wire: Wire, cases: list[Case]) -> list[object]:
     return [
         (request, reply)
         for request, json, reply in found
-        if isinstance(reply, Refused) or (reply.bits, reply.fields) != (json.bits, json.fields)
+        if isinstance(reply, Refused) or said(reply) != said(json)
     ]
+
+
+def said(reply: Reply) -> object:
+    """All of an answer, but for the state: a random name of the batch is in it."""
+    return reply.bits, {name: x for name, x in reply.fields.items() if name != "state"}
 
 
 @EVERY_WIRE
@@ -272,13 +277,13 @@ def test_an_array_in_the_order_of_columns(service: Service) -> None:
 
 def test_text_of_whole_numbers_is_float64(service: Service) -> None:
     reply = ask(service, "loss=huber", b"predictions,targets\n1,1\n" * 1 + b"5,2\n", CSV)
-    assert (reply.value, reply.fields["dtype"]) == (1.25, "float64")
+    assert (reply.value == 1.25, reply.fields["dtype"]) == (True, "float64")
 
 
 def test_fractions_may_follow_whole_numbers(service: Service) -> None:
     content = b"predictions,targets\n" + b"1,1\n" * 400_000 + b"1.5,1\n"
     reply = ask(service, "loss=absolute_error&reduction=sum", content, CSV)
-    assert (reply.value, reply.fields["count"]) == (0.5, 400_001)
+    assert (reply.value == 0.5, reply.fields["count"]) == (True, 400_001)
 
 
 def test_nulls_under_the_mask(service: Service) -> None:

@@ -7,7 +7,7 @@ import pyarrow.parquet
 
 from lossmeter.errors import TooLarge
 from lossmeter.plan.tensors import Tensors
-from lossmeter.wire.pages import Page, pages
+from lossmeter.wire.pages import pages
 from lossmeter.wire.tables import ROWS, Columns, check_present, nothing_of, tensors_of
 
 # Bytes of one value in memory; of strings and of nulls what their place takes.
@@ -58,25 +58,25 @@ class ParquetRows:
 
     def _check(self, wanted: set[str]) -> None:
         """Refuse what unfolds to too much: Arrow believes what a page says of itself."""
+        groups = (self._metadata.row_group(at) for at in range(self._metadata.num_row_groups))
+        chunks = (group.column(at) for group in groups for at in range(group.num_columns))
         unfolds = 0
-        for at in range(self._metadata.num_row_groups):
-            group = self._metadata.row_group(at)
-            for place in range(group.num_columns):
-                chunk = group.column(place)
-                if chunk.path_in_schema.split(".")[0] not in wanted:
-                    continue
-                start = chunk.data_page_offset
-                if chunk.has_dictionary_page:
-                    start = min(start, chunk.dictionary_page_offset)
-                width = VALUE_BYTES.get(chunk.physical_type, PLACE_BYTES)
-                for page in pages(self._data[start : start + chunk.total_compressed_size]):
-                    unfolds += _size(page, width)
+        for chunk in chunks:
+            path = f"{chunk.path_in_schema}."
+            if chunk.num_values and any(path.startswith(f"{name}.") for name in wanted):
+                for size in _sizes(chunk, self._data):
+                    unfolds += size
                     if unfolds > self._limit:
                         raise TooLarge(
                             "the columns unfold to too much", limit=self._limit, actual=unfolds
                         )
 
 
-def _size(page: Page, width: int) -> int:
-    """The bytes of a page, or of the values in it where these are more."""
-    return max(page.unfolded_bytes, page.values * width)
+def _sizes(chunk: pyarrow.parquet.ColumnChunkMetaData, data: memoryview) -> Iterator[int]:
+    """Of each page of a column its bytes, or those of the values in it where these are more."""
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+        start = chunk.dictionary_page_offset
+    width = VALUE_BYTES.get(chunk.physical_type, PLACE_BYTES)
+    for page in pages(data[start : start + chunk.total_compressed_size]):
+        yield max(page.unfolded_bytes, page.values * width)
