@@ -14,6 +14,7 @@ from lossmeter.app.backend import Backend
 from lossmeter.app.blocks import Compute, Cut, dtype_beside, narrowed, overlapped
 from lossmeter.app.finish import answer_from
 from lossmeter.app.running import Running, Work, count_dropped, lost, own_terms
+from lossmeter.app.wanted import stop_unless_wanted
 from lossmeter.core.arrays import Array
 from lossmeter.core.parts import Block, Extreme, Linear, Part
 from lossmeter.core.state import Key, Specification, State
@@ -101,6 +102,7 @@ class Evaluation:
         """Each block cut and checked, and what computes its loss values."""
         place = 0
         for index in work.batch.blocks(self._backend.block, self._backend.multiple):
+            stop_unless_wanted()
             cut = Cut(work.batch, index, place)
             running = self._cut(work, cut, state)
             yield running, self._computation(work.batch, running)
