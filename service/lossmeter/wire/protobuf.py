@@ -1,8 +1,8 @@
 """Requests and answers as protobuf messages of lossmeter.v1."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from google.protobuf import json_format
@@ -52,7 +52,13 @@ OPINION = (
     "why",
     "note",
 )
+DTYPES = {
+    number: name.removeprefix(PREFIX).lower()
+    for name, number in tensor_pb.DataType.items()
+    if number
+}
 M = TypeVar("M", bound=Message)
+Bytes: TypeAlias = Callable[[bytes], bytes | memoryview]
 
 
 def read_spec(message: pb.EvaluateRequest) -> EvaluateSpec:
@@ -142,21 +148,29 @@ def _plain(value: Value | Struct) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def read_tensors(messages: Mapping[str, tensor_pb.Tensor]) -> Tensors:
-    """Named tensors, as views of their messages' bytes.
+def read_tensors(
+    messages: Mapping[str, tensor_pb.Tensor], bytes_of: Bytes | None = None
+) -> Tensors:
+    """Named tensors, as views of their bytes.
+
+    Args:
+        messages: The tensors.
+        bytes_of: What gives the bytes that a tensor's field stands for; its own if None.
 
     Raises:
         InvalidRequest: A dtype, shape or length is wrong.
     """
-    return Tensors({name: read_tensor(t, f"inputs.{name}") for name, t in messages.items()})
+    arrays = {name: read_tensor(t, f"inputs.{name}", bytes_of) for name, t in messages.items()}
+    return Tensors(arrays)
 
 
-def read_tensor(message: tensor_pb.Tensor, field: str) -> Array:
+def read_tensor(message: tensor_pb.Tensor, field: str, bytes_of: Bytes | None = None) -> Array:
     """One tensor."""
-    if message.dtype not in tensor_pb.DataType.values() or not message.dtype:
+    name = DTYPES.get(message.dtype)
+    if name is None:
         raise DtypeUnsupported("set dtype to one of DataType", field=f"{field}.dtype")
-    name = tensor_pb.DataType.Name(message.dtype).removeprefix(PREFIX).lower()
-    return from_bytes(name, list(message.shape), message.data, field)
+    data = message.data if bytes_of is None else bytes_of(message.data)
+    return from_bytes(name, list(message.shape), data, field)
 
 
 def read_merge(message: pb.MergeStatesRequest) -> tuple[list[State], MergeSpec]:
