@@ -40,7 +40,11 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."
     )
-    grpc_threads: int = Field(32, ge=1, description="gRPC calls at a time; a stream holds one.")
+    grpc_threads: int = Field(32, ge=1, description="gRPC calls at a time, besides streams.")
+    max_streams: int = Field(64, ge=1, description="gRPC streams at a time; more are refused.")
+    stream_idle_seconds: float = Field(
+        60.0, gt=0, description="Time that a stream may bring nothing before it is ended."
+    )
     grace_seconds: float = Field(30.0, ge=0, description="Time to finish calls when stopping.")
     expressions: dict[str, Any] = Field(
         default_factory=dict,

@@ -8,8 +8,9 @@ from grpc_reflection.v1alpha import reflection
 
 from lossmeter.app.engine import Engine
 from lossmeter.settings import Settings
-from lossmeter.transports.grpc.servicer import LossService
+from lossmeter.transports.grpc.servicer import PARSERS, LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
+from lossmeter.transports.grpc.streams import Streams
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
@@ -29,9 +30,12 @@ class GrpcServer:
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(max_workers=4),
         )
+        streams = Streams(settings.max_streams, settings.stream_idle_seconds)
+        # A stream holds a thread while it waits; however many there are, other calls have theirs.
+        threads = settings.grpc_threads + settings.max_streams
         self._server = grpc.server(
-            ThreadPoolExecutor(max_workers=settings.grpc_threads, thread_name_prefix="grpc"),
-            interceptors=[StatusInterceptor(settings.max_message_bytes)],
+            ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc"),
+            interceptors=[StatusInterceptor(settings.max_message_bytes, streams, PARSERS)],
             options=[
                 ("grpc.so_reuseport", 1),
                 # The interceptor says what the limit is; gRPC's own refusal has no reason.

@@ -1,16 +1,20 @@
 """lossmeter.v1.LossService: decode, delegate, encode."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import grpc
 
-from lossmeter.app.engine import Engine
+from lossmeter.app.engine import Engine, Session, Sessions
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
-from lossmeter.errors import MalformedRequest
+from lossmeter.errors import LossmeterError, MalformedRequest
 from lossmeter.plan.request import read
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
+from lossmeter.v1 import tensor_pb2
+from lossmeter.wire.cutting import Cut, parsed
 from lossmeter.wire.protobuf import (
     answer_message,
     explanation_message,
@@ -21,6 +25,22 @@ from lossmeter.wire.protobuf import (
     read_tensors,
 )
 
+# From a map of tensors to the bytes of each.
+TENSOR_DATA = (2, tensor_pb2.Tensor.DATA_FIELD_NUMBER)
+REQUEST_DATA = (pb.EvaluateRequest.INPUTS_FIELD_NUMBER, *TENSOR_DATA)
+CHUNK_DATA = (
+    pb.EvaluateStreamRequest.CHUNK_FIELD_NUMBER,
+    pb.EvaluateStreamRequest.Chunk.INPUTS_FIELD_NUMBER,
+    *TENSOR_DATA,
+)
+# Requests whose tensors are views of the bytes that came.
+PARSERS: Mapping[str, Callable[[bytes], Any]] = {
+    "/lossmeter.v1.LossService/Evaluate": partial(parsed, pb.EvaluateRequest, REQUEST_DATA),
+    "/lossmeter.v1.LossService/EvaluateStream": partial(
+        parsed, pb.EvaluateStreamRequest, CHUNK_DATA
+    ),
+}
+
 
 class LossService(pb_grpc.LossServiceServicer):
     """The service; ``StatusInterceptor`` turns its errors into statuses."""
@@ -28,28 +48,34 @@ class LossService(pb_grpc.LossServiceServicer):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def Evaluate(
-        self, request: pb.EvaluateRequest, context: grpc.ServicerContext
+    def Evaluate(  # type: ignore[override]  # read by PARSERS
+        self, request: Cut[pb.EvaluateRequest], context: grpc.ServicerContext
     ) -> pb.EvaluateResponse:
         """Evaluate one loss, or several, on one batch."""
-        answer = self._engine.evaluate(read_spec(request), read_tensors(request.inputs))
-        return answer_message(answer)
+        tensors = read_tensors(request.message.inputs, request.bytes_of)
+        return answer_message(self._engine.evaluate(read_spec(request.message), tensors))
 
-    def EvaluateStream(
-        self, request_iterator: Iterator[pb.EvaluateStreamRequest], context: grpc.ServicerContext
+    def EvaluateStream(  # type: ignore[override]  # read by PARSERS
+        self,
+        request_iterator: Iterator[Cut[pb.EvaluateStreamRequest]],
+        context: grpc.ServicerContext,
     ) -> pb.EvaluateResponse:
-        """Evaluate rows as they arrive; one chunk is held at a time."""
-        first = next(request_iterator, None)
-        if first is None or first.WhichOneof("message") != "spec":
-            raise MalformedRequest("the first message of a stream is its spec", field="spec")
-        if first.spec.inputs:
-            raise MalformedRequest("the spec of a stream has no inputs", field="spec.inputs")
-        session = self._engine.open(read_spec(first.spec), streaming=True)
-        for message in request_iterator:
-            if message.WhichOneof("message") != "chunk":
-                raise MalformedRequest("after the spec come chunks", field="chunk")
-            session.add(read_tensors(message.chunk.inputs))
+        """Evaluate rows as they arrive."""
+        session = self._opened(next(request_iterator, None))
+        for at, request in enumerate(request_iterator):
+            try:
+                _add(session, request)
+            except LossmeterError as error:
+                error.facts["chunk"] = at
+                raise
         return answer_message(session.finish())
+
+    def _opened(self, first: Cut[pb.EvaluateStreamRequest] | None) -> Session | Sessions:
+        if first is None or first.message.WhichOneof("message") != "spec":
+            raise MalformedRequest("the first message of a stream is its spec", field="spec")
+        if first.message.spec.inputs:
+            raise MalformedRequest("the spec of a stream has no inputs", field="spec.inputs")
+        return self._engine.open(read_spec(first.message.spec), streaming=True)
 
     def MergeStates(
         self, request: pb.MergeStatesRequest, context: grpc.ServicerContext
@@ -84,3 +110,10 @@ class LossService(pb_grpc.LossServiceServicer):
         from lossmeter.app.export.model import exported  # noqa: PLC0415 slow, needed by few
 
         return pb.ExportLossResponse(model=exported(request.name, read_export(request)))
+
+
+def _add(session: Session | Sessions, request: Cut[pb.EvaluateStreamRequest]) -> None:
+    """Evaluate the next rows of a stream."""
+    if request.message.WhichOneof("message") != "chunk":
+        raise MalformedRequest("after the spec come chunks", field="chunk")
+    session.add(read_tensors(request.message.chunk.inputs, request.bytes_of))
