@@ -100,7 +100,10 @@ class LossServiceServicer:
 
         The first message is the specification, the others are chunks of rows; messages of about 1 MiB
         are best. The answer comes after the last. It fails with FAILED_PRECONDITION and the reason
-        NOT_STREAMABLE if the answer needs all samples at once, and as Evaluate does besides.
+        NOT_STREAMABLE if the answer needs all samples at once, with RESOURCE_EXHAUSTED and OVERLOADED
+        if too many streams are open, with DEADLINE_EXCEEDED if it brings nothing for too long, and as
+        Evaluate does besides. It fails as soon as a chunk is wrong, whatever is still being sent; the
+        metadata of ErrorInfo has the position of the chunk, counted from 0, as `chunk`.
 
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

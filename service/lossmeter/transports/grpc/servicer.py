@@ -61,13 +61,15 @@ class LossService(pb_grpc.LossServiceServicer):
         context: grpc.ServicerContext,
     ) -> pb.EvaluateResponse:
         """Evaluate rows as they arrive."""
-        session = self._opened(next(request_iterator, None))
-        for at, request in enumerate(request_iterator):
-            try:
+        session, chunks = self._opened(next(request_iterator, None)), 0
+        try:
+            for request in request_iterator:
                 _add(session, request)
-            except LossmeterError as error:
-                error.facts["chunk"] = at
-                raise
+                chunks += 1
+        except LossmeterError as error:
+            error.detail = f"chunk {chunks}: {error.detail}"
+            error.facts["chunk"] = chunks
+            raise
         return answer_message(session.finish())
 
     def _opened(self, first: Cut[pb.EvaluateStreamRequest] | None) -> Session | Sessions:
