@@ -31,6 +31,8 @@ STATUSES: Mapping[str, tuple[int, str]] = {
     "UNSUPPORTED_MEDIA": (415, "UNIMPLEMENTED"),
     "TOO_LARGE": (413, "RESOURCE_EXHAUSTED"),
     "NONFINITE": (422, "FAILED_PRECONDITION"),
+    "OVERLOADED": (429, "RESOURCE_EXHAUSTED"),
+    "DEADLINE_EXCEEDED": (504, "DEADLINE_EXCEEDED"),
 }
 # Status or code, reason, field.
 Told: TypeAlias = tuple[int | str, str, str | None]
