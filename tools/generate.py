@@ -1,4 +1,4 @@
-"""Generate the Python modules of proto/ into service/lossmeter/v1 and service/lossmeter/inference."""
+"""Generate the Python modules of proto/ into packages below service/lossmeter."""
 
 import sys
 from importlib.resources import files

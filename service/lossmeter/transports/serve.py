@@ -24,6 +24,7 @@ from lossmeter.backends.runtime import runtime_version
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
+from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.rest.app import create_app
 
 APP = "lossmeter.transports.serve:create"
@@ -47,7 +48,9 @@ def create() -> ASGIApp:
     engine = Engine(backends)
     limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
     losses = Folder(settings.losses, limits) if settings.losses else None
-    rest, grpc_server = create_app(engine, settings), GrpcServer(engine, settings)
+    inferences = Inferences(engine)
+    rest = create_app(engine, settings, inferences)
+    grpc_server = GrpcServer(engine, settings, inferences)
     return _WithLifespan(rest, grpc_server, losses, settings.grace_seconds)
 
 

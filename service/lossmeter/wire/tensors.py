@@ -34,7 +34,7 @@ def from_bytes(dtype: str, shape: Sequence[int], data: bytes | memoryview, field
         ShapeMismatch: A dimension is negative, or the shape does not hold these elements.
         MalformedRequest: The bytes end within an element.
     """
-    count = _count(shape, field)
+    count = count_of(shape, field)
     if dtype == STRING:
         return _strings(bytes(data), count, field).reshape(shape)
     if dtype == BFLOAT16:
@@ -48,7 +48,13 @@ def from_bytes(dtype: str, shape: Sequence[int], data: bytes | memoryview, field
     return numbers.reshape(shape)
 
 
-def _count(shape: Sequence[int], field: str) -> int:
+def count_of(shape: Sequence[int], field: str) -> int:
+    """The number of elements of a shape.
+
+    Raises:
+        ShapeMismatch: A dimension is negative, or their product overflows.
+        TooLarge: There are too many axes, or places with nothing behind them.
+    """
     if len(shape) > MOST_AXES:
         raise TooLarge(
             "the shape has too many axes", field=field, limit=MOST_AXES, actual=len(shape)

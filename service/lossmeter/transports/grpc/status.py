@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -89,6 +90,12 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
                 read,
                 handler.response_serializer,
             )
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(
+                self._guarded_stream(handler.stream_stream, details.method),
+                read,
+                handler.response_serializer,
+            )
         return handler
 
     def _reader(self, parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
@@ -108,17 +115,33 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         self, method: Callable[..., Any], name: str, check: Callable[[Any], Any]
     ) -> Callable[..., Any]:
         def call(request: Any | Iterator[Any], context: grpc.ServicerContext) -> Any:
-            try:
+            with _told(name, context):
                 return method(check(request), context)
-            except LossmeterError as error:
-                context.abort_with_status(rpc_status.to_status(status_of(error)))
-            except Exception:
-                if not context.is_active():
-                    raise  # the caller left; gRPC ends the call itself
-                number = uuid4().hex
-                # The message of a stranger's exception may hold data: log it, do not send it.
-                logger.exception("internal error %s in %s", number, name)
-                opaque = status_of(Internal(f"internal error {number}"))
-                context.abort_with_status(rpc_status.to_status(opaque))
 
         return call
+
+    def _guarded_stream(
+        self, method: Callable[..., Iterator[Any]], name: str
+    ) -> Callable[..., Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with _told(name, context):
+                yield from method(map(_readable, requests), context)
+
+        return call
+
+
+@contextmanager
+def _told(name: str, context: grpc.ServicerContext) -> Iterator[None]:
+    """End a call with the status of what is raised in it."""
+    try:
+        yield
+    except LossmeterError as error:
+        context.abort_with_status(rpc_status.to_status(status_of(error)))
+    except Exception:
+        if not context.is_active():
+            raise  # the caller left; gRPC ends the call itself
+        number = uuid4().hex
+        # The message of a stranger's exception may hold data: log it, do not send it.
+        logger.exception("internal error %s in %s", number, name)
+        opaque = status_of(Internal(f"internal error {number}"))
+        context.abort_with_status(rpc_status.to_status(opaque))

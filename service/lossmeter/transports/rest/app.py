@@ -24,6 +24,9 @@ from lossmeter.errors import (
 )
 from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
+from lossmeter.transports.oip.inferences import Inferences
+from lossmeter.transports.oip.rest import endpoint as inference_endpoint
+from lossmeter.transports.oip.rest import is_inference
 from lossmeter.transports.rest import schema
 from lossmeter.transports.rest.evaluation import (
     answer_evaluation,
@@ -31,6 +34,7 @@ from lossmeter.transports.rest.evaluation import (
     answer_merge,
     endpoints,
 )
+from lossmeter.transports.rest.exchange import Endpoint
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.json import read_export
@@ -53,12 +57,15 @@ PROBLEMS = {
 }
 
 
-def create_app(engine: Engine, settings: Settings) -> ASGIApp:
+def create_app(engine: Engine, settings: Settings, inferences: Inferences | None = None) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
     hot = endpoints(engine)
-    return Front(
-        lambda verb, path: hot.get((verb, path)), create_rest(engine), settings.max_body_bytes
-    )
+    infer = inference_endpoint(inferences or Inferences(engine))
+
+    def route(verb: str, path: str) -> Endpoint | None:
+        return hot.get((verb, path)) or (infer if is_inference(verb, path) else None)
+
+    return Front(route, create_rest(engine), settings.max_body_bytes)
 
 
 def create_rest(engine: Engine) -> FastAPI:
