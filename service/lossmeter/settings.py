@@ -41,6 +41,15 @@ class Settings(BaseSettings):
         description='Losses of your own by name, as JSON: {"NAME": {"expression": ..., '
         '"params": defaults, "summary": ...}}.',
     )
+    shared_memory: bool = Field(
+        False,
+        description="Take tensors from shared memory of this host, of the service's own user.",
+    )
+    shared_memory_prefix: str = Field(
+        "lossmeter",
+        pattern="^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$",
+        description="What the names of that memory begin with.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log."
     )

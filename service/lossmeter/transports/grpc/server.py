@@ -51,7 +51,7 @@ class GrpcServer:
         )
         pb_grpc.add_LossServiceServicer_to_server(LossService(engine), self._server)
         inference_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceService(inferences or Inferences(engine)), self._server
+            InferenceService(inferences or Inferences(engine, settings)), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

@@ -118,6 +118,29 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         models.unload(_named(request))
         return pb.RepositoryModelUnloadResponse()
 
+    def SystemSharedMemoryStatus(
+        self, request: pb.SystemSharedMemoryStatusRequest, context: grpc.ServicerContext
+    ) -> pb.SystemSharedMemoryStatusResponse:
+        """The regions that are registered."""
+        found = {one["name"]: one for one in self._inferences.memory.status(request.name)}
+        return message_of({"regions": found}, pb.SystemSharedMemoryStatusResponse())
+
+    def SystemSharedMemoryRegister(
+        self, request: pb.SystemSharedMemoryRegisterRequest, context: grpc.ServicerContext
+    ) -> pb.SystemSharedMemoryRegisterResponse:
+        """Register a region."""
+        self._inferences.memory.register(
+            request.name, request.key, request.offset, request.byte_size
+        )
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    def SystemSharedMemoryUnregister(
+        self, request: pb.SystemSharedMemoryUnregisterRequest, context: grpc.ServicerContext
+    ) -> pb.SystemSharedMemoryUnregisterResponse:
+        """Forget a region, or all."""
+        self._inferences.memory.unregister(request.name)
+        return pb.SystemSharedMemoryUnregisterResponse()
+
 
 def _named(request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest) -> str:
     """The model; KServe has its name where Triton has the name of a repository."""

@@ -2,26 +2,11 @@
 
 from lossmeter.app.answer import Answer
 from lossmeter.app.engine import Engine
-from lossmeter.errors import NotFound
-from lossmeter.transports.oip.models import EXTENSIONS
+from lossmeter.settings import Settings
+from lossmeter.transports.oip.models import EXTENSIONS, SHARED_MEMORY
+from lossmeter.transports.oip.shared_memory import NoSharedMemory, Registry, SharedMemory
 from lossmeter.transports.oip.statistics import Tally
-from lossmeter.wire.inference.request import Inference, Memory, Place, told_as_asked
-
-
-class NoMemory:
-    """The service takes no shared memory."""
-
-    def read(self, place: Place) -> memoryview:
-        """Refuse."""
-        raise _off(place)
-
-    def write(self, place: Place, data: bytes) -> None:
-        """Refuse."""
-        raise _off(place)
-
-
-def _off(place: Place) -> NotFound:
-    return NotFound("this service takes no shared memory", field=place.field)
+from lossmeter.wire.inference.request import Inference, told_as_asked
 
 
 class Inferences:
@@ -29,13 +14,18 @@ class Inferences:
 
     Args:
         engine: What evaluates.
+        settings: Whether shared memory is taken, and which; the largest body.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
-        self.memory: Memory = NoMemory()
+        self.max_body_bytes = settings.max_body_bytes
         self.statistics = Tally()
+        self.memory: Registry = NoSharedMemory()
         self.extensions = EXTENSIONS
+        if settings.shared_memory:
+            self.memory = SharedMemory(settings.shared_memory_prefix, settings.max_body_bytes)
+            self.extensions = (*EXTENSIONS, SHARED_MEMORY)
 
     def evaluate(self, inference: Inference) -> Answer:
         """The answer of one loss.

@@ -20,7 +20,7 @@ from lossmeter.wire.inference.request import VERSION
 
 Fields = dict[str, Any]
 NAME = "lossmeter"
-EXTENSIONS = (
+EXTENSIONS: tuple[str, ...] = (
     *("binary_tensor_data", "model_configuration", "model_repository"),
     *("parameters", "statistics"),
 )

@@ -19,6 +19,7 @@ from lossmeter.wire.inference.request import (
     VERSION,
     Inference,
     Memory,
+    Reads,
     Wanted,
     place_of,
     read_spec,
@@ -115,7 +116,7 @@ class _Reader:
 
     def __init__(self, tail: memoryview, memory: Memory) -> None:
         self._tail = tail
-        self._memory = memory
+        self._reads = Reads(memory)
 
     def tensors(self, inputs: Sequence[Json]) -> Tensors:
         """All of them."""
@@ -153,7 +154,7 @@ class _Reader:
         """The bytes of a tensor, if they are not in the JSON."""
         place, size = place_of(parameters, field), parameters.get("binary_data_size")
         if place is not None:
-            return self._memory.read(place)
+            return self._reads.bytes_at(place)
         if size is None:
             return None
         if type(size) is not int or not 0 <= size <= len(self._tail):

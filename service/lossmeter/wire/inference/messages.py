@@ -25,6 +25,7 @@ from lossmeter.wire.inference.request import (
     VERSION,
     Inference,
     Memory,
+    Reads,
     Wanted,
     place_of,
     read_spec,
@@ -75,7 +76,7 @@ def _plain(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
 def _tensors(message: pb.ModelInferRequest, memory: Memory) -> Tensors:
     refuse_twice([one.name for one in message.inputs], "inputs")
     arrays: dict[str, Array] = {}
-    raw, used = message.raw_input_contents, 0
+    raw, used, reads = message.raw_input_contents, 0, Reads(memory)
     for at, one in enumerate(message.inputs):
         if not one.name:
             raise MalformedRequest("an input needs its name", field=f"inputs.{at}.name")
@@ -86,7 +87,7 @@ def _tensors(message: pb.ModelInferRequest, memory: Memory) -> Tensors:
                 "contents and raw_input_contents exclude each other", field=f"{field}.contents"
             )
         if place is not None:
-            arrays[one.name] = from_bytes(dtype, list(one.shape), memory.read(place), field)
+            arrays[one.name] = from_bytes(dtype, list(one.shape), reads.bytes_at(place), field)
         elif not raw:
             arrays[one.name] = _typed(one, dtype, field)
         elif used < len(raw):

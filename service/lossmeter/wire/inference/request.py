@@ -7,7 +7,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from lossmeter.errors import LossmeterError, MalformedRequest, ParameterInvalid, UnknownField
+from lossmeter.errors import (
+    LossmeterError,
+    MalformedRequest,
+    ParameterInvalid,
+    TooLarge,
+    UnknownField,
+)
 from lossmeter.plan.request import EvaluateSpec, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.inference.datatypes import OUTPUTS
@@ -47,13 +53,48 @@ class Place:
 
 
 class Memory(Protocol):
-    """The regions of shared memory that are registered."""
+    """The regions of shared memory that are registered.
+
+    Attributes:
+        limit: How many bytes a request may read.
+    """
+
+    limit: int
 
     def read(self, place: Place) -> memoryview:
         """The bytes at a place."""
 
     def write(self, place: Place, data: bytes) -> None:
         """Put bytes at a place, which has room for them."""
+
+
+class Reads:
+    """Reads the tensors of one request from shared memory, no more than a body could hold.
+
+    Args:
+        memory: Where they lie.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._read = 0
+
+    def bytes_at(self, place: Place) -> memoryview:
+        """The bytes of a tensor.
+
+        Raises:
+            TooLarge: There are more than a request may read.
+        """
+        read = self._read + place.size
+        if read > self._memory.limit > 0:
+            raise TooLarge(
+                "the tensors in shared memory are too large",
+                field=place.field,
+                limit=self._memory.limit,
+                actual=read,
+            )
+        self._read = read
+        return self._memory.read(place)
 
 
 @dataclass(frozen=True, slots=True)
