@@ -20,6 +20,8 @@ from lossmeter.wire.inference.datatypes import OUTPUTS
 from lossmeter.wire.json import json_of
 
 VERSION = "1"
+# A parameter that holds those of the loss as an object, for one whose name means something else.
+PARAMS = "params"
 OPTIONS = ("backend", "batch_id", "device", "nonfinite", "state")
 # Parameters that other servers read; here they have no effect.
 RESERVED = frozenset(
@@ -156,8 +158,18 @@ def read_spec(model: str, parameters: Mapping[str, Any]) -> EvaluateSpec:
             options[name] = _value(x, name) if name == "state" else x
         else:
             params[name] = _value(x, name)
+    params |= _given_together(params)
     with told_as_asked():
         return read_evaluate({**fields, "params": params, "options": options})
+
+
+def _given_together(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the loss that are given as one object."""
+    found = params.pop(PARAMS, {})
+    if not isinstance(found, dict):
+        raise MalformedRequest("params is an object, as JSON", field=f"parameters.{PARAMS}")
+    refuse_twice([*params, *found], "parameters")
+    return found
 
 
 def _object(x: Any) -> Any:
