@@ -90,7 +90,7 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
                 yield pb.ModelStreamInferResponse(error_message=error.detail, infer_response=asked)
 
     def _infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        models.model_named(request.model_name, request.model_version)
+        models.check(request.model_name, request.model_version)
         inferences = self._inferences
         with inferences.statistics.counting(request.model_name):
             inference = read_message(request, inferences.memory)

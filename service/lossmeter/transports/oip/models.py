@@ -6,16 +6,11 @@ from typing import Any
 import orjson
 
 from lossmeter import __version__
-from lossmeter.core.declare import REGISTRY
-from lossmeter.core.domains import Input
-from lossmeter.core.own import OWN
-from lossmeter.dialects import SYMBOLS
-from lossmeter.dialects.symbols import Symbol
+from lossmeter.catalog.models import Model, model_named, model_names
 from lossmeter.errors import MethodNotAllowed, NotFound
 from lossmeter.plan.names import symbol_named
-from lossmeter.plan.parameters import model_of
 from lossmeter.transports.oip.statistics import Counted, Statistics
-from lossmeter.wire.inference.datatypes import OUTPUTS
+from lossmeter.wire.inference.datatypes import DATATYPES, OUTPUTS
 from lossmeter.wire.inference.request import VERSION
 
 Fields = dict[str, Any]
@@ -26,27 +21,24 @@ EXTENSIONS: tuple[str, ...] = (
 )
 SHARED_MEMORY = "system_shared_memory"
 NANO = 1e9
-# What every loss takes besides its own inputs; as an input of any rank it is told with one axis.
-BESIDE = {"sample_weight": "FP32", "mask": "BOOL"}
 
 
-def model_named(name: str, version: str = "") -> Symbol:
-    """The loss or symbol that a request names.
+def check(name: str, version: str = "") -> None:
+    """Refuse a name that is no loss or symbol.
 
     Raises:
         LossNotFound: Nothing has this name.
         NotFound: It has no such version.
     """
-    symbol = symbol_named(name, "model_name")
+    symbol_named(name, "model_name")
     if version not in ("", VERSION):
         raise NotFound(f"a loss has the version {VERSION} alone", field="model_version")
-    return symbol
 
 
 def is_ready(name: str, version: str) -> bool:
     """Whether there is such a loss."""
     try:
-        model_named(name, version)
+        check(name, version)
     except NotFound:
         return False
     return True
@@ -59,44 +51,49 @@ def server(extensions: Sequence[str]) -> Fields:
 
 def metadata(name: str, version: str) -> Fields:
     """Inputs and outputs of a loss."""
-    symbol = model_named(name, version)
+    model = _model(name, version)
     return {
         "name": name,
         "versions": [VERSION],
         "platform": NAME,
         "inputs": [
-            {"name": port, "datatype": datatype, "shape": shape}
-            for port, datatype, shape, _ in _inputs(symbol)
+            {"name": port.name, "datatype": DATATYPES[port.dtype], "shape": list(port.sizes)}
+            for port in model.inputs
         ],
         "outputs": [
             {"name": port, "datatype": kind.datatype, "shape": [-1]}
             for port, kind in OUTPUTS.items()
         ],
-        "properties": _properties(symbol),
+        "properties": {
+            "loss": model.loss,
+            "summary": model.summary,
+            "default_reduction": model.default_reduction,
+            "parameters": orjson.dumps(model.params).decode(),
+        },
     }
 
 
-def _properties(symbol: Symbol) -> dict[str, str]:
-    loss = symbol.variants[0].loss
-    return {
-        "loss": loss.name,
-        "summary": loss.summary,
-        "default_reduction": symbol.default_reduction,
-        "parameters": orjson.dumps(model_of(symbol, 0).model_json_schema()["properties"]).decode(),
-    }
+def _model(name: str, version: str) -> Model:
+    check(name, version)
+    return model_named(name, "model_name")
 
 
 def config(name: str, version: str) -> Fields:
     """Inputs and outputs of a loss, in the words of a model's configuration."""
-    symbol = model_named(name, version)
+    model = _model(name, version)
     return {
         "name": name,
         "platform": NAME,
         "backend": NAME,
         "max_batch_size": 0,
         "input": [
-            {"name": port, "data_type": _type(datatype), "dims": dims, "optional": optional}
-            for port, datatype, dims, optional in _inputs(symbol)
+            {
+                "name": port.name,
+                "data_type": _type(DATATYPES[port.dtype]),
+                "dims": list(port.sizes),
+                "optional": port.optional,
+            }
+            for port in model.inputs
         ],
         "output": [
             {"name": port, "data_type": _type(kind.datatype), "dims": [-1]}
@@ -110,32 +107,10 @@ def _type(datatype: str) -> str:
     return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
 
 
-def _inputs(symbol: Symbol) -> list[tuple[str, str, list[int], bool]]:
-    """Name, datatype, shape of each input, and whether it may be absent."""
-    found: dict[str, tuple[str, str, list[int], bool]] = {}
-    for variant in symbol.variants:
-        for spec in variant.loss.inputs:
-            optional = spec.name in variant.lacks or any(
-                all(other.name != spec.name for other in one.loss.inputs) for one in symbol.variants
-            )
-            datatype = "INT64" if spec.kind.domain.integers else "FP32"
-            found.setdefault(spec.name, (spec.name, datatype, _dims(spec.kind), optional))
-        for name in variant.beside:
-            found.setdefault(name, (name, "FP32", [-1], True))
-    ours = {name: (name, datatype, [-1], True) for name, datatype in BESIDE.items()}
-    return list({**found, **ours}.values())
-
-
-def _dims(kind: Input) -> list[int]:
-    """A size for each axis, -1 for any: of axes of any number, the one that they mostly are."""
-    axes = [axis for axis in (kind.lead, *kind.core) if axis]
-    return [int(axis) if axis.isdecimal() else -1 for axis in axes]
-
-
 def index() -> list[Fields]:
     """Every loss and symbol."""
-    names = sorted({*REGISTRY, *SYMBOLS, *OWN})
-    return [{"name": n, "version": VERSION, "state": "READY", "reason": ""} for n in names]
+    told = {"version": VERSION, "state": "READY", "reason": ""}
+    return [{"name": name, **told} for name in model_names()]
 
 
 def load(name: str, parameters: Mapping[str, Any]) -> None:
@@ -145,7 +120,7 @@ def load(name: str, parameters: Mapping[str, Any]) -> None:
         LossNotFound: There is no such loss.
         MethodNotAllowed: It shall have another configuration.
     """
-    model_named(name)
+    check(name)
     if parameters:
         raise MethodNotAllowed("a loss has no configuration that could be changed")
 
@@ -157,7 +132,7 @@ def unload(name: str) -> None:
         LossNotFound: There is no such loss.
         MethodNotAllowed: There is.
     """
-    model_named(name)
+    check(name)
     raise MethodNotAllowed("losses come with the service, and none is unloaded")
 
 
@@ -165,7 +140,7 @@ def statistics(name: str, version: str, counted: Statistics) -> Fields:
     """The inferences of a loss, or of all that were asked for."""
     by_loss = counted.by_loss()
     if name:
-        model_named(name, version)
+        check(name, version)
         by_loss = {name: by_loss.get(name, Counted())}
     return {"model_stats": [_statistics(name, one) for name, one in sorted(by_loss.items())]}
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from lossmeter.errors import MalformedRequest, NotFound, UnsupportedMedia
 from lossmeter.transports.oip.inferences import Inferences
-from lossmeter.transports.oip.models import model_named
+from lossmeter.transports.oip.models import check
 from lossmeter.transports.rest.evaluation import INLINE_BYTES
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
 from lossmeter.wire.inference.bodies import answer_body, read_body
@@ -64,7 +64,7 @@ def _model(path: str) -> str:
     name, found, version = path[len(MODELS) : -len(INFER)].partition(VERSIONS)
     if "/" in name or "/" in version or (found and not version):
         raise NotFound("no such path; /openapi.json lists them")
-    model_named(name, version)
+    check(name, version)
     return name
 
 

@@ -62,7 +62,7 @@ def _add_models(router: APIRouter, inferences: Inferences) -> None:
         return {"models": [one["name"] for one in models.index()]}
 
     def ready(name: str, version: str) -> Any:
-        models.model_named(name, version)
+        models.check(name, version)
         return {"name": name, "ready": True}
 
     _of_model(router, "", models.metadata, schema.ModelMetadata, "Inputs and outputs of a loss.")

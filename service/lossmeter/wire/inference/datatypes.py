@@ -20,6 +20,7 @@ DTYPES: Mapping[str, str] = {
     "BF16": "bfloat16",
     "BYTES": "string",
 }
+DATATYPES: Mapping[str, str] = {dtype: datatype for datatype, dtype in DTYPES.items()}
 # They have no elements in JSON or in a message, only as bytes.
 RAW_ONLY = ("FP16", "BF16")
 
