@@ -1,7 +1,7 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-GENERATED := service/lossmeter/v1 docs/losses docs/disagreements.md
+GENERATED := service/lossmeter/inference service/lossmeter/v1 docs/losses docs/disagreements.md
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""Generate the Python modules of proto/lossmeter/v1 into service/lossmeter/v1."""
+"""Generate the Python modules of proto/ into packages below service/lossmeter."""
 
 import sys
 from importlib.resources import files
@@ -10,22 +10,27 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parents[1]
 PROTO = ROOT / "proto"
 SERVICE = ROOT / "service"
-PACKAGE = Path("lossmeter/v1")
-INIT = '"""Generated from proto/lossmeter/v1 by tools/generate.py; not edited by hand."""\n'
+# Folder of a package's protos, and the package below service/.
+PACKAGES = {
+    PROTO / "lossmeter/v1": Path("lossmeter/v1"),
+    PROTO / "inference": Path("lossmeter/inference"),
+}
+INIT = '"""Generated from {} by tools/generate.py; not edited by hand."""\n'
 
 
-def compile_protos(out: Path) -> None:
+def compile_protos(protos: Path, package: Path, out: Path) -> None:
     """Write messages, stubs and the types of both below `out`."""
     scripts = Path(sys.executable).parent  # not resolved: the plugins lie beside the venv's python
     arguments = [
         "protoc",
-        f"--proto_path={PROTO}",
+        # Under the package's name, so that what is made is imported from there.
+        f"--proto_path={package}={protos}",
         f"--proto_path={files('grpc_tools') / '_proto'}",
         f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
         *(f"--{kind}_out={out}" for kind in ("python", "grpc_python")),
         *(f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")),
-        *(str(path) for path in sorted((PROTO / PACKAGE).glob("*.proto"))),
+        *(str(path) for path in sorted(protos.glob("*.proto"))),
     ]
     if status := protoc.main(arguments):
         sys.exit(status)
@@ -45,11 +50,12 @@ def replace_changed(made: Path, kept: Path) -> None:
 
 
 def main() -> None:
-    with TemporaryDirectory() as folder:
-        out = Path(folder)
-        compile_protos(out)
-        (out / PACKAGE / "__init__.py").write_text(INIT)
-        replace_changed(out / PACKAGE, SERVICE / PACKAGE)
+    for protos, package in PACKAGES.items():
+        with TemporaryDirectory() as folder:
+            out = Path(folder)
+            compile_protos(protos, package, out)
+            (out / package / "__init__.py").write_text(INIT.format(protos.relative_to(ROOT)))
+            replace_changed(out / package, SERVICE / package)
 
 
 if __name__ == "__main__":

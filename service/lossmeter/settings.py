@@ -34,22 +34,28 @@ class Settings(BaseSettings):
     max_unfolded_bytes: int = Field(
         1024 * MIB, ge=1, description="Most that a body unfolds to, of gzip, zstd or columns."
     )
-    stream_idle_seconds: float = Field(
-        60.0, gt=0, description="Time in which something of a body must come."
-    )
     max_message_bytes: int = Field(
         1024 * MIB, ge=1, le=2**31 - 1, description="Largest message of a gRPC call."
     )
     grpc_threads: int = Field(32, ge=1, description="gRPC calls at a time, besides streams.")
     max_streams: int = Field(64, ge=1, description="gRPC streams at a time; more are refused.")
     stream_idle_seconds: float = Field(
-        60.0, gt=0, description="Time that a stream may bring nothing before it is ended."
+        60.0, gt=0, description="Time in which something of a body or of a gRPC stream must come."
     )
     grace_seconds: float = Field(30.0, ge=0, description="Time to finish calls when stopping.")
     expressions: dict[str, Any] = Field(
         default_factory=dict,
         description='Losses of your own by name, as JSON: {"NAME": {"expression": ..., '
         '"params": defaults, "summary": ...}}.',
+    )
+    shared_memory: bool = Field(
+        False,
+        description="Take tensors from shared memory of this host, of the service's own user.",
+    )
+    shared_memory_prefix: str = Field(
+        "lossmeter",
+        pattern="^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$",
+        description="What the names of that memory begin with.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log."

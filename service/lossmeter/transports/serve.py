@@ -21,9 +21,11 @@ from lossmeter.app.engine import Engine
 from lossmeter.backends.graphs.folder import Folder
 from lossmeter.backends.graphs.sandbox import Limits
 from lossmeter.backends.runtime import runtime_version
+from lossmeter.errors import ParameterInvalid
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
+from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.rest.app import create_app
 
 APP = "lossmeter.transports.serve:create"
@@ -47,7 +49,9 @@ def create() -> ASGIApp:
     engine = Engine(backends)
     limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
     losses = Folder(settings.losses, limits) if settings.losses else None
-    rest, grpc_server = create_app(engine, settings), GrpcServer(engine, settings)
+    inferences = Inferences(engine, settings)
+    rest = create_app(engine, settings, inferences)
+    grpc_server = GrpcServer(engine, settings, inferences)
     return _WithLifespan(rest, grpc_server, losses, settings.grace_seconds)
 
 
@@ -157,9 +161,14 @@ def serve(settings: Settings) -> None:
 
     Raises:
         OSError: A port is taken, or the folder of losses cannot be read.
+        ParameterInvalid: Settings that exclude each other.
         BackendUnsupported: The backend or its device is not here, or what runs graphs is not.
         InvalidRequest: An expression of the settings is wrong.
     """
+    if settings.shared_memory and settings.workers > 1:
+        raise ParameterInvalid(
+            "each worker would know other regions: take 1 worker", field="shared_memory"
+        )
     Backends(settings.backend, settings.device).of(None, None)
     take_expressions(settings.expressions)
     if settings.losses:

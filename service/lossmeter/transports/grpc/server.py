@@ -7,10 +7,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lossmeter.app.engine import Engine
+from lossmeter.inference import grpc_service_pb2_grpc as inference_grpc
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.servicer import PARSERS, LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
 from lossmeter.transports.grpc.streams import Streams
+from lossmeter.transports.oip.grpc import SERVICE as INFERENCE
+from lossmeter.transports.oip.grpc import InferenceService
+from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
@@ -23,9 +27,12 @@ class GrpcServer:
     Args:
         engine: What evaluates.
         settings: Address, port and limits.
+        inferences: What answers the Open Inference Protocol; apart from REST's if absent.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, inferences: Inferences | None = None
+    ) -> None:
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(max_workers=4),
@@ -47,16 +54,19 @@ class GrpcServer:
             ],
         )
         pb_grpc.add_LossServiceServicer_to_server(LossService(engine), self._server)
+        inference_grpc.add_GRPCInferenceServiceServicer_to_server(
+            InferenceService(inferences or Inferences(engine, settings)), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (SERVICE, INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.port = self._server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
 
     def start(self) -> None:
         """Take calls."""
         self._server.start()
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, INFERENCE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def refuse(self) -> None:

@@ -24,6 +24,11 @@ from lossmeter.errors import (
 )
 from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
+from lossmeter.transports.oip.inferences import Inferences
+from lossmeter.transports.oip.rest import endpoint as inference_endpoint
+from lossmeter.transports.oip.rest import is_inference
+from lossmeter.transports.oip.routes import BODIES
+from lossmeter.transports.oip.routes import routes as inference_routes
 from lossmeter.transports.rest import schema
 from lossmeter.transports.rest.evaluation import (
     answer_evaluation,
@@ -31,7 +36,7 @@ from lossmeter.transports.rest.evaluation import (
     answer_merge,
     endpoints,
 )
-from lossmeter.transports.rest.exchange import Limits
+from lossmeter.transports.rest.exchange import Endpoint, Limits
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.json import read_export
@@ -55,16 +60,19 @@ PROBLEMS = {
 }
 
 
-def create_app(engine: Engine, settings: Settings) -> ASGIApp:
+def create_app(engine: Engine, settings: Settings, inferences: Inferences | None = None) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
     hot = endpoints(engine)
-    limits = Limits(
-        settings.max_body_bytes, settings.max_unfolded_bytes, settings.stream_idle_seconds
-    )
-    return Front(lambda verb, path: hot.get((verb, path)), create_rest(engine), limits)
+    inferences = inferences or Inferences(engine, settings)
+    infer = inference_endpoint(inferences)
+
+    def route(verb: str, path: str) -> Endpoint | None:
+        return hot.get((verb, path)) or (infer if is_inference(verb, path) else None)
+
+    return Front(route, create_rest(engine, inferences), Limits.of(settings))
 
 
-def create_rest(engine: Engine) -> FastAPI:
+def create_rest(engine: Engine, inferences: Inferences) -> FastAPI:
     """The FastAPI application alone."""
     app = FastAPI(
         title="Lossmeter",
@@ -76,6 +84,7 @@ def create_rest(engine: Engine) -> FastAPI:
     _add_health(app)
     _add_catalogue(app)
     _add_evaluation(app, engine)
+    app.include_router(inference_routes(inferences))
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own hook
     return app
@@ -262,7 +271,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
         )
         _, bodies = models_json_schema(
-            [(schema.EvaluateBody, "validation"), (schema.MergeBody, "validation")],
+            [(body, "validation") for body in (schema.EvaluateBody, schema.MergeBody, *BODIES)],
             ref_template=REF,
         )
         document["components"]["schemas"] |= bodies["$defs"]

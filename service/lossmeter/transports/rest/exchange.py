@@ -10,6 +10,7 @@ import numpy as np
 from starlette.types import Message, Receive, Send
 
 from lossmeter.errors import DeadlineExceeded, TooLarge
+from lossmeter.settings import Settings
 from lossmeter.transports.rest.pipe import Pipe
 from lossmeter.transports.rest.unfolding import Buffer, encoding_of, unfolded
 
@@ -35,6 +36,13 @@ class Limits:
     body_bytes: int
     unfolded_bytes: int
     idle_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Those that an operator set."""
+        return cls(
+            settings.max_body_bytes, settings.max_unfolded_bytes, settings.stream_idle_seconds
+        )
 
 
 class Body:

@@ -1,0 +1,1 @@
+"""Generated from proto/inference by tools/generate.py; not edited by hand."""
