@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation
-from lossmeter.wire.json import answer_fields
+from lossmeter.wire.answers import answer_fields
 
 out = Console()
 # Explanations are read beside one another, in mails and reports.

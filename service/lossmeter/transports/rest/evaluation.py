@@ -7,7 +7,8 @@ from functools import partial
 from lossmeter.app.engine import Engine
 from lossmeter.errors import MalformedRequest, UnsupportedMedia
 from lossmeter.transports.rest.exchange import Endpoint, Reply, Request
-from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
+from lossmeter.wire.answers import answer_body, explanation_body
+from lossmeter.wire.json import read_merge, read_request
 
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
 # is below is decoded at once, and computed at once if it is brief.
