@@ -69,7 +69,7 @@ def read_array(body: Text, start: int, stop: int) -> Array | None:
         the text is, which may be no JSON.
     """
     opening = OPENING.match(body, start, stop)
-    axes = opening.group().count(b"[") if opening else 0
+    axes = opening[0].count(b"[") if opening else 0
     if not 0 < axes <= MOST_AXES or body[stop - 1] != CLOSE:
         return None
     first = next(_rows(body, start, stop, axes, 0))

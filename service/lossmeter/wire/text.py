@@ -4,7 +4,6 @@ import gc
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +27,8 @@ KEY = re.compile(rb'"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*(?=[\["])')
 # What may follow a tensor before the next key.
 AFTER = re.compile(rb"[ \t\n\r,}\]]*")
 MOST_CUT = 64
+# Inputs, one of them, a field of it: a mark stands no deeper.
+DEPTH_OF_MARKS = 3
 # What stands for tensors cut out: whole numbers that a caller cannot know.
 FIRST_MARK = 2**62 + secrets.randbits(60)
 MARKS = [str(FIRST_MARK + at).encode() for at in range(MOST_CUT)]
@@ -104,8 +105,13 @@ def check_keys(text: Text, parsed: Any, field: str = "") -> None:
 
 
 def _keys(parsed: Any) -> int:
-    own = len(parsed) if isinstance(parsed, dict) else 0
-    return own + sum(map(_keys, _inner(parsed)))
+    """How many keys the objects have; without recursion, which has a limit of its own."""
+    count, waiting = 0, [parsed]
+    while waiting:
+        one = waiting.pop()
+        count += len(one) if isinstance(one, dict) else 0
+        waiting.extend(_inner(one))
+    return count
 
 
 def _inner(parsed: Any) -> Iterable[Any]:
@@ -150,20 +156,22 @@ def cut(body: Text) -> Cut | None:
     return Cut(b"".join((*kept, body[before:])), values) if values else None
 
 
-def marks_in(parsed: Any) -> list[int]:
-    """The numbers of the marks that stand in objects, or in lists of objects."""
+def marks_in(parsed: Any, depth: int = DEPTH_OF_MARKS) -> list[int]:
+    """The numbers of the marks that stand in objects, or in lists of objects, not deeper."""
     if type(parsed) is int and parsed >= FIRST_MARK:
         return [parsed - FIRST_MARK]
-    return [at for inner in _inner(parsed) for at in marks_in(inner)]
+    return [at for inner in _inner(parsed) for at in marks_in(inner, depth - 1)] if depth else []
 
 
-def filled(parsed: Any, values: Sequence[Any]) -> Any:
+def filled(parsed: Any, values: Sequence[Any], depth: int = DEPTH_OF_MARKS) -> Any:
     """The same objects with values in the place of their marks."""
     if type(parsed) is int and parsed >= FIRST_MARK:
         return values[parsed - FIRST_MARK]
-    if isinstance(parsed, dict):
-        return {key: filled(inner, values) for key, inner in parsed.items()}
-    return [filled(inner, values) for inner in _inner(parsed)] or parsed
+    if depth and isinstance(parsed, dict):
+        return {key: filled(inner, values, depth - 1) for key, inner in parsed.items()}
+    if depth and isinstance(parsed, list):
+        return [filled(inner, values, depth - 1) for inner in _inner(parsed)] or parsed
+    return parsed
 
 
 def _tensors(body: Text) -> Iterator[tuple[int, int]]:
@@ -199,9 +207,10 @@ def _end_of_string(body: Text, start: int) -> int:
 
 def _value(body: Text, start: int, stop: int) -> Any:
     """A tensor out of its text; None where that is no JSON, or no base64."""
-    with suppress(ValueError):
+    try:
         if body[start] == ord("["):
             array = numerals.read_array(body, start, stop)
             return _loads(body[start:stop]) if array is None else array
         return pybase64.b64decode(memoryview(body)[start + 1 : stop - 1], validate=True)
-    return None
+    except ValueError:
+        return None
