@@ -313,3 +313,8 @@ def test_arrays_outlive_the_text_and_the_parser() -> None:
     assert found is not None
     assert found.tolist() == [[1.5, 2.5], [3.5, 4.5]]
     assert found.flags.writeable
+
+
+@pytest.mark.parametrize("text", [b'["t","f"]', b'["1"]', b"[{}]", b"[null]", b"[", b"[1", b"[1 "])
+def test_what_is_no_array_of_numbers_is_left_to_orjson(text: bytes) -> None:
+    assert array_of(text) is None

@@ -1,16 +1,63 @@
 """Answers as JSON: strict, with the names of numbers that JSON cannot hold."""
 
 import base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation, Opinion
+from lossmeter.core.arrays import Array
 from lossmeter.core.spelling import number
 from lossmeter.wire.states import state_bytes, state_hash
+
+NAMES = np.array([b"null", b'"NaN"', b'"Infinity"', b'"-Infinity"'], dtype=object)
+# Numbers that are spelt at once.
+BLOCK = 16 * 1024
+
+
+# How an array is spelt; which of its numbers have no value is told beside it.
+Spell: TypeAlias = Callable[[Array, Array], Any]
+
+
+def as_lists(x: Array, hidden: Array) -> Any:
+    """Numbers as nested lists; as they are where lists would say the same."""
+    return x if x.ndim and np.isfinite(x).all() else orjson.loads(_text(x, hidden))
+
+
+def as_text(x: Array, hidden: Array) -> orjson.Fragment:
+    """Numbers as a part of a JSON text."""
+    return orjson.Fragment(_text(x, hidden))
+
+
+def _text(x: Array, hidden: Array) -> bytes:
+    """Numbers as JSON.
+
+    Args:
+        x: Numbers, row-major.
+        hidden: Which of them have no value, and are NaN.
+    """
+    if not x.ndim:
+        return orjson.dumps(None if hidden else number(float(x)))
+    text = b"[%b]" % b",".join(_blocks(x))
+    odd = ~np.isfinite(x)
+    if (odd == hidden).all():
+        return text
+    # orjson writes null for what is not finite.
+    parts = text.split(b"null")
+    which = np.where(hidden, 0, np.where(np.isnan(x), 1, np.where(x > 0, 2, 3)))[odd]
+    spelt = [b""] * (2 * len(parts) - 1)
+    spelt[::2], spelt[1::2] = parts, NAMES[which].tolist()
+    return b"".join(spelt)
+
+
+def _blocks(x: Array) -> Iterator[bytes]:
+    """Some rows of an array at a time, so that other threads come between."""
+    rows = max(1, BLOCK * len(x) // max(x.size, 1))
+    for at in range(0, len(x), rows):
+        yield orjson.dumps(x[at : at + rows], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 def answer_body(answer: Answer | Answers) -> bytes:
@@ -47,7 +94,7 @@ def explanation_fields(explanation: Explanation | Mapping[str, Explanation]) -> 
 
 
 def _opinion(opinion: Opinion) -> dict[str, Any]:
-    value = {} if opinion.answer is None else {"value": _value(opinion.answer)}
+    value = {} if opinion.answer is None else {"value": _value(opinion.answer, as_text)}
     return {
         "symbol": opinion.symbol,
         "framework": opinion.framework,
@@ -62,14 +109,14 @@ def _opinion(opinion: Opinion) -> dict[str, Any]:
     }
 
 
-def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
+def answer_fields(answer: Answer | Answers, spell: Spell = as_text) -> dict[str, Any]:
     """An answer as the object that JSON carries."""
     if isinstance(answer, Answers):
-        results = {name: answer_fields(one) for name, one in answer.results.items()}
+        results = {name: answer_fields(one, spell) for name, one in answer.results.items()}
         skipped = {"skipped": list(answer.skipped)} if answer.skipped else {}
         return {"results": results, **_present(answer, "total"), **skipped}
     fields: dict[str, Any] = {
-        "value": _value(answer),
+        "value": _value(answer, spell),
         "loss": answer.loss,
         "reduction": answer.reduction,
         "count": answer.count,
@@ -101,20 +148,16 @@ def _present(source: object, *names: str) -> dict[str, Any]:
     }
 
 
-def _value(answer: Answer) -> Any:
+def _value(answer: Answer, spell: Spell) -> Any:
     value = answer.value
     if isinstance(value, float):
         return number(value)
     if isinstance(value, Mapping):
         return {label: number(x) for label, x in value.items()}
     # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
-    wide = np.asarray(value, dtype=np.float64, order="C")
-    hidden = None if answer.kept is None or answer.masked is not None else ~answer.kept
-    if np.isfinite(wide).all() and wide.ndim:
-        return wide
-    spelt = wide.astype(object)
-    odd = ~np.isfinite(wide)
-    spelt[odd] = [number(x) for x in wide[odd].tolist()]
-    if hidden is not None:
-        spelt[hidden] = None
-    return spelt.tolist()
+    wide = np.array(value, dtype=np.float64, order="C")
+    hidden = np.zeros(wide.shape, np.bool_)
+    if answer.kept is not None and answer.masked is None:
+        hidden[~answer.kept] = True
+        wide[hidden] = np.nan
+    return spell(wide, hidden)
