@@ -1,7 +1,7 @@
 """Answers as JSON: strict, with the names of numbers that JSON cannot hold."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from lossmeter.wire.states import state_bytes, state_hash
 
 NAMES = np.array([b"null", b'"NaN"', b'"Infinity"', b'"-Infinity"'], dtype=object)
 # Numbers that are spelt at once.
-BLOCK = 16 * 1024
+BLOCK = 128 * 1024
 
 
 # How an array is spelt; which of its numbers have no value is told beside it.
@@ -33,7 +33,7 @@ def as_text(x: Array, hidden: Array) -> orjson.Fragment:
 
 
 def _text(x: Array, hidden: Array) -> bytes:
-    """Numbers as JSON.
+    """Numbers as JSON, some rows at a time, so that other threads come between.
 
     Args:
         x: Numbers, row-major.
@@ -41,23 +41,25 @@ def _text(x: Array, hidden: Array) -> bytes:
     """
     if not x.ndim:
         return orjson.dumps(None if hidden else number(float(x)))
-    text = b"[%b]" % b",".join(_blocks(x))
+    rows = max(1, BLOCK * len(x) // max(x.size, 1))
+    parts = [b"["]
+    for at in range(0, len(x), rows):
+        parts += [_rows(x[at : at + rows], hidden[at : at + rows]), b","]
+    parts[-1] = b"]" if len(x) else b"[]"
+    return b"".join(parts)
+
+
+def _rows(x: Array, hidden: Array) -> bytes:
+    text = orjson.dumps(x, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
     odd = ~np.isfinite(x)
-    if (odd == hidden).all():
+    if np.array_equal(odd, hidden):
         return text
     # orjson writes null for what is not finite.
-    parts = text.split(b"null")
-    which = np.where(hidden, 0, np.where(np.isnan(x), 1, np.where(x > 0, 2, 3)))[odd]
+    parts, values = text.split(b"null"), x[odd]
+    which = np.where(hidden[odd], 0, np.where(np.isnan(values), 1, np.where(values > 0, 2, 3)))
     spelt = [b""] * (2 * len(parts) - 1)
     spelt[::2], spelt[1::2] = parts, NAMES[which].tolist()
     return b"".join(spelt)
-
-
-def _blocks(x: Array) -> Iterator[bytes]:
-    """Some rows of an array at a time, so that other threads come between."""
-    rows = max(1, BLOCK * len(x) // max(x.size, 1))
-    for at in range(0, len(x), rows):
-        yield orjson.dumps(x[at : at + rows], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 def answer_body(answer: Answer | Answers) -> bytes:
@@ -155,9 +157,9 @@ def _value(answer: Answer, spell: Spell) -> Any:
     if isinstance(value, Mapping):
         return {label: number(x) for label, x in value.items()}
     # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
-    wide = np.array(value, dtype=np.float64, order="C")
+    wide = np.asarray(value, dtype=np.float64, order="C")
     hidden = np.zeros(wide.shape, np.bool_)
     if answer.kept is not None and answer.masked is None:
         hidden[~answer.kept] = True
-        wide[hidden] = np.nan
+        wide = np.where(hidden, np.nan, wide)
     return spell(wide, hidden)
