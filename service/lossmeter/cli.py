@@ -59,7 +59,8 @@ from lossmeter.printing import (
     print_loss,
 )
 from lossmeter.settings import Settings
-from lossmeter.wire.json import explanation_body, json_of, read_export
+from lossmeter.wire.answers import explanation_body
+from lossmeter.wire.json import json_of, read_export
 from lossmeter.wire.states import read_state, state_bytes
 
 app = typer.Typer(

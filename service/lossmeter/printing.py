@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.explain import Explanation
-from lossmeter.wire.json import answer_fields
+from lossmeter.wire.answers import answer_fields, as_lists
 
 out = Console()
 # Explanations are read beside one another, in mails and reports.
@@ -34,7 +34,9 @@ def format_of(asked: Format | None) -> Format:
 
 def print_answer(answer: Answer | Answers, output: Format | None) -> None:
     """An answer, the state left out."""
-    fields = {name: value for name, value in answer_fields(answer).items() if name != "state"}
+    fields = {
+        name: value for name, value in answer_fields(answer, as_lists).items() if name != "state"
+    }
     if format_of(output) is Format.JSON:
         text = orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
         sys.stdout.write(text.decode() + "\n")

@@ -1,20 +1,20 @@
-"""Requests and answers as JSON; tensors go straight to arrays and never through a model."""
+"""Requests as JSON; tensors go straight to arrays and never through a model."""
 
-import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import pybase64
 
-from lossmeter.app.answer import Answer, Answers
-from lossmeter.app.explain import Explanation, Opinion
 from lossmeter.core.arrays import Array
-from lossmeter.core.spelling import NON_FINITE, number
+from lossmeter.core.spelling import NON_FINITE
 from lossmeter.core.state import State
 from lossmeter.errors import (
     DtypeUnsupported,
+    LossmeterError,
     MalformedRequest,
     OutOfDomain,
     ShapeMismatch,
@@ -30,38 +30,13 @@ from lossmeter.plan.request import (
     read_evaluate,
 )
 from lossmeter.plan.tensors import Tensors
-from lossmeter.wire.states import read_state, state_bytes, state_hash
+from lossmeter.wire.states import read_state
 from lossmeter.wire.tensors import MOST_AXES, NAMES, NUMPY, check_labels, from_bytes
+from lossmeter.wire.text import Json, check_keys, cut, filled, marks_in, parse
 
-MOST_DEPTH = 1024
-Json = Mapping[str, Any]
-
-
-def parse(body: bytes | bytearray | memoryview) -> Json:
-    """The object in a body.
-
-    Raises:
-        MalformedRequest: The body is no JSON object.
-        TooLarge: Brackets are nested too deep.
-    """
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        # orjson names the fault and its place, and nothing of the text.
-        if "depth limit" in error.msg:
-            raise TooLarge(
-                "brackets are nested too deep", limit=MOST_DEPTH, actual=_depth(bytes(body))
-            ) from None
-        raise MalformedRequest(f"the body is not JSON: {error.msg}, at byte {error.pos}") from None
-    if not isinstance(parsed, dict):
-        raise MalformedRequest("the body must be a JSON object")
-    return parsed
-
-
-def _depth(body: bytes) -> int:
-    steps = np.zeros(256, dtype=np.int32)
-    steps[list(b"[{")], steps[list(b"]}")] = 1, -1
-    return int(np.cumsum(steps[np.frombuffer(body, np.uint8)]).max())
+# A specification up to this long is remembered: what asks again differs in its tensors.
+MOST_REMEMBERED = 4096
+REMEMBERED = 512
 
 
 def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Tensors]:
@@ -70,7 +45,44 @@ def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Te
     Raises:
         LossmeterError: The body is no request.
     """
-    return read_fields(parse(body))
+    text = bytes(body) if isinstance(body, memoryview) else body
+    found = cut(text)
+    if found is not None:
+        read_envelope = _envelope if len(found.text) <= MOST_REMEMBERED else _envelope.__wrapped__
+        envelope = read_envelope(found.text, len(found.values))
+        if envelope is not None:
+            return envelope.spec, _tensors(filled(envelope.inputs, found.values), envelope.labels)
+    return read_fields(parse(text))
+
+
+class _Envelope(NamedTuple):
+    """A request with marks for tensors."""
+
+    spec: EvaluateSpec
+    labels: frozenset[str]
+    inputs: Json
+
+
+@lru_cache(REMEMBERED)
+def _envelope(text: bytes, count: int) -> _Envelope | None:
+    """What is around tensors that are cut out.
+
+    Args:
+        text: The request without them.
+        count: How many there are.
+
+    Returns:
+        It, to be changed by nobody; None where the whole body has to be parsed.
+    """
+    try:
+        fields = dict(parse(text))
+    except LossmeterError:
+        return None
+    inputs = fields.pop("inputs", {})
+    if sorted(marks_in(inputs)) != list(range(count)):
+        return None
+    spec = read_evaluate(fields)
+    return _Envelope(spec, group_inputs(spec), inputs)
 
 
 def read_fields(request: Json) -> tuple[EvaluateSpec, Tensors]:
@@ -82,14 +94,17 @@ def read_fields(request: Json) -> tuple[EvaluateSpec, Tensors]:
     fields = dict(request)
     inputs = fields.pop("inputs", {})
     spec = read_evaluate(fields)
+    return spec, _tensors(inputs, group_inputs(spec))
+
+
+def _tensors(inputs: Any, labels: frozenset[str]) -> Tensors:
     if not isinstance(inputs, dict):
         raise MalformedRequest("inputs must be an object of tensors", field="inputs")
-    labels = group_inputs(spec)
     arrays = {
         name: tensor(value, f"inputs.{name}", name in labels) for name, value in inputs.items()
     }
     plain = frozenset(name for name, value in inputs.items() if not isinstance(value, dict))
-    return spec, Tensors(arrays, plain)
+    return Tensors(arrays, plain)
 
 
 def group_inputs(spec: EvaluateSpec) -> frozenset[str]:
@@ -139,9 +154,11 @@ def read_export(fields: Mapping[str, str]) -> ExportSpec:
 def json_of(text: str, field: str) -> Any:
     """What is written as JSON in a query or a flag."""
     try:
-        return orjson.loads(text)
+        parsed = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"not JSON: {error.msg}", field=field) from None
+    check_keys(text.encode(), parsed, field)
+    return parsed
 
 
 def tensor(value: Any, field: str, labels: bool = False) -> Array:
@@ -149,7 +166,8 @@ def tensor(value: Any, field: str, labels: bool = False) -> Array:
 
     Args:
         value: A nested list or number, or an object with ``dtype`` and ``data``, or with
-            ``dtype``, ``shape`` and ``base64``.
+            ``dtype``, ``shape`` and ``base64``; an array in the place of lists, and bytes in the
+            place of base64, are taken as they are.
         field: Where it stands.
         labels: Whether strings are labels; else only the names of non-finite numbers are taken.
 
@@ -171,7 +189,7 @@ def _typed(value: Json, field: str, labels: bool) -> Array:
     if "data" in value and not value.keys() & {"shape", "base64"}:
         return _cast(_nested(value["data"], f"{field}.data", labels), dtype, f"{field}.data")
     shape, text = value.get("shape"), value.get("base64")
-    if not isinstance(text, str) or "data" in value:
+    if not isinstance(text, str | bytes) or "data" in value:
         raise MalformedRequest(
             "a tensor has dtype and data, or dtype, shape and base64", field=field
         )
@@ -189,14 +207,19 @@ def _sizes(shape: Any, field: str) -> list[int]:
     return [int(n) for n in shape]
 
 
-def _base64(text: str, field: str) -> bytes:
+def _base64(text: str | bytes, field: str) -> bytes:
+    """The bytes behind a text; bytes are decoded already."""
+    if isinstance(text, bytes):
+        return text
     try:
-        return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedRequest("not base64", field=field) from None
 
 
 def _nested(value: Any, field: str, labels: bool) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
     kinds = _leaf_types(value, field)
     if not kinds <= {int, float, bool, str}:
         raise _no_tensor(field)
@@ -289,110 +312,3 @@ def _as_bfloat16(x: Array) -> Array:
     bits = x.view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(x), x, rounded.view(np.float32))
-
-
-def answer_body(answer: Answer | Answers) -> bytes:
-    """An answer as a body."""
-    return orjson.dumps(answer_fields(answer), option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def explanation_body(explanation: Explanation | Mapping[str, Explanation]) -> bytes:
-    """An explanation as a body."""
-    return orjson.dumps(explanation_fields(explanation), option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def explanation_fields(explanation: Explanation | Mapping[str, Explanation]) -> dict[str, Any]:
-    """An explanation as the object that JSON carries: the answer, and what is beside it."""
-    if isinstance(explanation, Mapping):
-        return {"results": {name: explanation_fields(e) for name, e in explanation.items()}}
-    return {
-        **answer_fields(explanation.answer),
-        "symbol": explanation.symbol,
-        "framework": explanation.framework,
-        "steps": [
-            {
-                "step": step.step,
-                "says": step.says,
-                "numbers": {
-                    name: number(x) if isinstance(x, float) else x
-                    for name, x in step.numbers.items()
-                },
-            }
-            for step in explanation.steps
-        ],
-        "dialects": [_opinion(opinion) for opinion in explanation.dialects],
-    }
-
-
-def _opinion(opinion: Opinion) -> dict[str, Any]:
-    value = {} if opinion.answer is None else {"value": _value(opinion.answer)}
-    return {
-        "symbol": opinion.symbol,
-        "framework": opinion.framework,
-        "version": opinion.version,
-        "reduction": opinion.reduction,
-        **value,
-        **_present(opinion, "numerator", "denominator"),
-        "divisor": opinion.divisor,
-        "agrees": opinion.agrees,
-        "why": list(opinion.why),
-        "note": opinion.note,
-    }
-
-
-def answer_fields(answer: Answer | Answers) -> dict[str, Any]:
-    """An answer as the object that JSON carries."""
-    if isinstance(answer, Answers):
-        results = {name: answer_fields(one) for name, one in answer.results.items()}
-        skipped = {"skipped": list(answer.skipped)} if answer.skipped else {}
-        return {"results": results, **_present(answer, "total"), **skipped}
-    fields: dict[str, Any] = {
-        "value": _value(answer),
-        "loss": answer.loss,
-        "reduction": answer.reduction,
-        "count": answer.count,
-        "weight": number(answer.weight),
-        **_present(answer, "denominator"),
-    }
-    fields |= {"backend": answer.backend, "device": answer.device, "dtype": answer.dtype}
-    fields |= _present(answer, "index", "batch_id", "relative_error", "omitted")
-    if answer.groups is not None:
-        fields["groups"] = {
-            label: _present(group, "value", "count", "weight", "denominator")
-            for label, group in answer.groups.items()
-        }
-    if answer.state is not None:
-        fields["state"] = base64.b64encode(state_bytes(answer.state)).decode()
-        fields["state_hash"] = state_hash(answer.state)
-    if answer.warnings:
-        fields["warnings"] = list(answer.warnings)
-    return fields
-
-
-def _present(source: object, *names: str) -> dict[str, Any]:
-    """The fields that have a value."""
-    values = {name: getattr(source, name) for name in names}
-    return {
-        name: number(value) if isinstance(value, float) else value
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _value(answer: Answer) -> Any:
-    value = answer.value
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, Mapping):
-        return {label: number(x) for label, x in value.items()}
-    # float32 values are spelt as the float64 they are, so that a reader gets the same bits.
-    wide = np.asarray(value, dtype=np.float64, order="C")
-    hidden = None if answer.kept is None or answer.masked is not None else ~answer.kept
-    if np.isfinite(wide).all() and wide.ndim:
-        return wide
-    spelt = wide.astype(object)
-    odd = ~np.isfinite(wide)
-    spelt[odd] = [number(x) for x in wide[odd].tolist()]
-    if hidden is not None:
-        spelt[hidden] = None
-    return spelt.tolist()

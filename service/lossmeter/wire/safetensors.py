@@ -9,9 +9,9 @@ from typing import Any
 from lossmeter.core.arrays import Array
 from lossmeter.errors import DtypeUnsupported, MalformedRequest, TooLarge
 from lossmeter.plan.tensors import Tensors
-from lossmeter.wire.json import parse
 from lossmeter.wire.tables import Columns, check_present, joined
 from lossmeter.wire.tensors import BFLOAT16, from_bytes
+from lossmeter.wire.text import parse
 
 LENGTH_BYTES = 8
 # As the library has it.

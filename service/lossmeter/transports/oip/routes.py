@@ -15,7 +15,7 @@ from lossmeter.transports.rest.exchange import JSON, Body
 from lossmeter.transports.rest.exchange import Request as Asked
 from lossmeter.transports.rest.problems import problem
 from lossmeter.transports.rest.schema import Problem
-from lossmeter.wire.json import Json, parse
+from lossmeter.wire.text import Json, parse
 
 MOST_BYTES = 64 * 1024
 Model = Annotated[str, Path(description="Canonical name or symbol.", examples=["huber"])]

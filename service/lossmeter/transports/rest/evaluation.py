@@ -14,9 +14,10 @@ from lossmeter.plan.tensors import Tensors
 from lossmeter.transports.rest.bodies import Compute, TensorBodies, answer_whole, read_asked
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
 from lossmeter.transports.rest.unfolding import Buffer
-from lossmeter.wire.answers import WRITERS, values_body
+from lossmeter.wire.answers import answer_body, explanation_body
 from lossmeter.wire.forms import OF_MEDIA, form_of
-from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
+from lossmeter.wire.json import read_merge, read_request
+from lossmeter.wire.values import WRITERS, values_body
 
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
 # is below is decoded at once, and computed at once if it is brief.

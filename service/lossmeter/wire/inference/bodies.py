@@ -26,8 +26,9 @@ from lossmeter.wire.inference.request import (
     read_wanted,
     refuse_twice,
 )
-from lossmeter.wire.json import Json, parse, tensor
+from lossmeter.wire.json import tensor
 from lossmeter.wire.tensors import elements, from_bytes, to_bytes
+from lossmeter.wire.text import Json, parse
 
 # KServe's client repeats the model's name.
 FIELDS = frozenset({"id", "model_name", "model_version", "parameters", "inputs", "outputs"})
