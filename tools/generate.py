@@ -16,7 +16,9 @@ PACKAGE = Path("lossmeter/v1")
 SERVICE = ROOT / "service/lossmeter/v1"
 CLIENT, CLIENT_MODULE = ROOT / "clients/python/src/lossmeter_client/v1", "lossmeter_client.v1"
 # Where a generated module names its own package as Python's, and not as that of its messages.
-OWN_NAME = re.compile(r"(?<=^from )lossmeter\.v1(?= import)|(?<=')lossmeter\.v1(?=\.\w+_pb2')", re.M)
+OWN_NAME = re.compile(
+    r"(?<=^from )lossmeter\.v1(?= import)|(?<=')lossmeter\.v1(?=\.\w+_pb2')", re.M
+)
 INIT = '"""Generated from proto/lossmeter/v1 by tools/generate.py; not edited by hand."""\n'
 
 
