@@ -31,12 +31,14 @@ from lossmeter_client.errors import (
     Unavailable,
     Unimplemented,
 )
+from lossmeter_client.rest import AsyncHttpClient, HttpClient
 from lossmeter_client.rpc import AsyncClient, Client
 
 __all__ = [
     "Answer",
     "Answers",
     "AsyncClient",
+    "AsyncHttpClient",
     "Cancelled",
     "Client",
     "DeadlineExceeded",
@@ -44,6 +46,7 @@ __all__ = [
     "Explanation",
     "FailedPrecondition",
     "Group",
+    "HttpClient",
     "Internal",
     "InvalidRequest",
     "LossDescriptor",

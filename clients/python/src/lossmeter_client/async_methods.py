@@ -2,13 +2,21 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from os import PathLike
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Wire, needs_whole
+from lossmeter_client.calls import Call, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -44,10 +52,8 @@ async def each_in_thread(batches: Iterator[T]) -> AsyncIterator[T]:
         yield batch  # type: ignore[misc]  # it is not the end
 
 
-class AsyncMethods(ABC):
+class AsyncMethods(Settings, ABC):
     """What a client can do, as ``Methods`` says it; here each method is awaited."""
-
-    _wire: ClassVar[Wire]
 
     @overload
     async def evaluate(
@@ -135,7 +141,7 @@ class AsyncMethods(ABC):
         evaluation = Evaluation.of(
             {}, loss=loss, losses=losses, params=params, reduction=reduction, options=options
         )
-        return await self._stream(
+        return await self._sent(
             evaluation, (evaluation.batch(b) async for b in each(batches)), timeout
         )
 
@@ -167,7 +173,7 @@ class AsyncMethods(ABC):
     ) -> Answer | Answers:
         if not OF_SAMPLES & reductions(evaluation.settings):
             try:
-                answer = await self._stream(evaluation, each_in_thread(table.batches()), timeout)
+                answer = await self._sent(evaluation, each_in_thread(table.batches()), timeout)
                 if answer.is_exact:
                     return answer
             except LossmeterError as error:
@@ -244,15 +250,39 @@ class AsyncMethods(ABC):
         """End all connections; calls in flight are cancelled."""
 
     @abstractmethod
-    async def _call(self, call: Call[T], timeout: float | None) -> T:
-        """Make a call, as often as it takes."""
+    async def _made(self, call: Call[T], timeout: float | None) -> T:
+        """Make a call once."""
 
     @abstractmethod
-    async def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
-        """Send a batch in the way that suits its size."""
-
-    @abstractmethod
-    async def _stream(
+    async def _sent(
         self, evaluation: Evaluation, batches: AsyncIterator[Arrays], timeout: float | None
     ) -> Answer | Answers:
-        """Send batches as they come."""
+        """Send batches as they come, once."""
+
+    async def _call(self, call: Call[T], timeout: float | None) -> T:
+        return await self._tried(lambda left: self._made(call, left), timeout)
+
+    async def _tried(
+        self, attempt: Callable[[float | None], Awaitable[T]], timeout: float | None
+    ) -> T:
+        attempts = self._attempts(timeout)
+        while True:
+            try:
+                return await attempt(attempts.left())
+            except LossmeterError as error:
+                seconds = attempts.pause(error)
+            await asyncio.sleep(seconds)
+
+    async def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
+        """Send a batch in the way that suits its size."""
+        if self._goes_in_pieces(evaluation):
+            try:
+                answer = await self._tried(
+                    lambda left: self._sent(evaluation, each([evaluation.arrays]), left), timeout
+                )
+                if answer.is_exact:
+                    return answer
+            except LossmeterError as error:
+                if not needs_whole(error):
+                    raise
+        return await self._call(self._wire.evaluate(evaluation), timeout)

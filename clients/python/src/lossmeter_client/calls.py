@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
-from lossmeter_client.errors import FailedPrecondition, InvalidRequest, LossmeterError
+from lossmeter_client.chunks import may_be_cut, size_of
+from lossmeter_client.errors import LossmeterError
 from lossmeter_client.requests import Evaluation
 
 T = TypeVar("T")
@@ -82,11 +83,34 @@ class Attempts:
         raise error
 
 
+class Settings:
+    """How calls are made, whatever their wire.
+
+    Args:
+        timeout: Seconds that a call may take where it does not say; None for no end.
+        unary_bytes: The largest batch that is sent as one message.
+    """
+
+    # How the wire spells calls, and after which errors it tries again.
+    _wire: ClassVar[Wire]
+    _passing: ClassVar[tuple[type[LossmeterError], ...]]
+
+    def __init__(self, timeout: float | None, unary_bytes: int) -> None:
+        self._timeout = timeout
+        self._unary_bytes = unary_bytes
+
+    def _attempts(self, timeout: float | None) -> Attempts:
+        return Attempts(self._timeout if timeout is None else timeout, self._passing)
+
+    def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
+        """Whether a batch is sent as a stream."""
+        large = size_of(evaluation.arrays) > self._unary_bytes
+        return large and may_be_cut(evaluation.settings, evaluation.arrays)
+
+
 def needs_whole(error: LossmeterError) -> bool:
     """Whether a batch refused in pieces may be right as a whole.
 
     A layout whose samples do not lie along axis 0 shows as shapes that do not match.
     """
-    return (isinstance(error, FailedPrecondition) and error.reason == "NOT_STREAMABLE") or (
-        isinstance(error, InvalidRequest) and error.reason == "SHAPE_MISMATCH"
-    )
+    return error.reason in ("NOT_STREAMABLE", "SHAPE_MISMATCH", "UNSUPPORTED_MEDIA")

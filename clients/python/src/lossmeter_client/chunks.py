@@ -42,13 +42,13 @@ def size_of(arrays: Arrays) -> int:
     return sum(x.nbytes for x in arrays.values())
 
 
-def cut(arrays: Arrays, limit: int = CHUNK_BYTES) -> Iterator[dict[str, Array]]:
-    """Pieces along axis 0 of about so many bytes, as views.
+def cut(arrays: Arrays) -> Iterator[dict[str, Array]]:
+    """Pieces along axis 0 of about a mebibyte, as views.
 
     Inputs that are single numbers are repeated in every piece.
     """
     rows = max((len(x) for x in arrays.values() if x.ndim), default=1)
-    step = max(1, rows * limit // max(size_of(arrays), 1))
+    step = max(1, rows * CHUNK_BYTES // max(size_of(arrays), 1))
     if step >= rows:
         yield dict(arrays)
         return

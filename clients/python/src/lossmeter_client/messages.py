@@ -148,7 +148,7 @@ def _plain(name: str, content: Any) -> Any:
     if isinstance(content, tensor_pb2.Tensor):
         return _value(content)
     if name == "groups":
-        return {label: _told(group) for label, group in content.items()}
+        return {label: {"value": 0.0, **_told(group)} for label, group in content.items()}
     if name == "results":
         return {label: _told(one) for label, one in content.items()}
     if name in ("steps", "dialects"):

@@ -1,13 +1,14 @@
 """The methods of every client that waits for its answers, whatever its wire."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Wire, needs_whole
+from lossmeter_client.calls import Call, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -26,10 +27,8 @@ T = TypeVar("T")
 Path = str | PathLike[str]
 
 
-class Methods(ABC):
+class Methods(Settings, ABC):
     """What a client can do."""
-
-    _wire: ClassVar[Wire]
 
     @overload
     def evaluate(
@@ -155,7 +154,7 @@ class Methods(ABC):
         evaluation = Evaluation.of(
             {}, loss=loss, losses=losses, params=params, reduction=reduction, options=options
         )
-        return self._stream(evaluation, map(evaluation.batch, batches), timeout)
+        return self._sent(evaluation, map(evaluation.batch, batches), timeout)
 
     def evaluate_file(
         self,
@@ -206,7 +205,7 @@ class Methods(ABC):
     ) -> Answer | Answers:
         if not OF_SAMPLES & reductions(evaluation.settings):
             try:
-                answer = self._stream(evaluation, table.batches(), timeout)
+                answer = self._sent(evaluation, table.batches(), timeout)
                 if answer.is_exact:
                     return answer
             except LossmeterError as error:
@@ -312,15 +311,37 @@ class Methods(ABC):
         """End all connections; calls in flight are cancelled."""
 
     @abstractmethod
-    def _call(self, call: Call[T], timeout: float | None) -> T:
-        """Make a call, as often as it takes."""
+    def _made(self, call: Call[T], timeout: float | None) -> T:
+        """Make a call once."""
 
     @abstractmethod
-    def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
-        """Send a batch in the way that suits its size."""
-
-    @abstractmethod
-    def _stream(
+    def _sent(
         self, evaluation: Evaluation, batches: Iterator[Arrays], timeout: float | None
     ) -> Answer | Answers:
-        """Send batches as they come."""
+        """Send batches as they come, once."""
+
+    def _call(self, call: Call[T], timeout: float | None) -> T:
+        return self._tried(lambda left: self._made(call, left), timeout)
+
+    def _tried(self, attempt: Callable[[float | None], T], timeout: float | None) -> T:
+        attempts = self._attempts(timeout)
+        while True:
+            try:
+                return attempt(attempts.left())
+            except LossmeterError as error:
+                seconds = attempts.pause(error)
+            time.sleep(seconds)
+
+    def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
+        """Send a batch in the way that suits its size."""
+        if self._goes_in_pieces(evaluation):
+            try:
+                answer = self._tried(
+                    lambda left: self._sent(evaluation, iter([evaluation.arrays]), left), timeout
+                )
+                if answer.is_exact:
+                    return answer
+            except LossmeterError as error:
+                if not needs_whole(error):
+                    raise
+        return self._call(self._wire.evaluate(evaluation), timeout)

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -19,8 +18,8 @@ from lossmeter_client import messages
 from lossmeter_client.answers import Answer, Answers
 from lossmeter_client.arrays import Arrays
 from lossmeter_client.async_methods import AsyncMethods, each
-from lossmeter_client.calls import Attempts, Call, Wire, needs_whole
-from lossmeter_client.chunks import MIB, may_be_cut, size_of
+from lossmeter_client.calls import Call, Settings, Wire
+from lossmeter_client.chunks import MIB
 from lossmeter_client.errors import LossmeterError, Overloaded, error_of
 from lossmeter_client.methods import Methods
 from lossmeter_client.requests import Evaluation
@@ -126,7 +125,7 @@ class Outbox(Generic[T]):
             return self._waiting.popleft()
 
 
-class Connection:
+class Connection(Settings):
     """What both clients are of: a channel, and what is said to it.
 
     Args:
@@ -141,6 +140,8 @@ class Connection:
     # grpc, or grpc.aio.
     _grpc: ClassVar[Any]
     _wire: ClassVar[Wire] = messages
+    # gRPC itself tries again where nobody answers.
+    _passing: ClassVar[tuple[type[LossmeterError], ...]] = (Overloaded,)
 
     def __init__(
         self,
@@ -151,6 +152,7 @@ class Connection:
         timeout: float | None = DEFAULT_SECONDS,
         unary_bytes: int = UNARY_BYTES,
     ) -> None:
+        super().__init__(timeout, unary_bytes)
         self._channel = (
             self._grpc.insecure_channel(target, CHANNEL_OPTIONS)
             if tls is False
@@ -158,19 +160,9 @@ class Connection:
         )
         self._stub = LossServiceStub(self._channel)
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
-        self._timeout = timeout
-        self._unary_bytes = unary_bytes
 
     def _method(self, name: str, timeout: float | None) -> Callable[..., Any]:
         return partial(getattr(self._stub, name), timeout=timeout, metadata=self._metadata)
-
-    def _attempts(self, timeout: float | None) -> Attempts:
-        return Attempts(self._timeout if timeout is None else timeout, (Overloaded,))
-
-    def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
-        """Whether a batch is sent as a stream."""
-        large = size_of(evaluation.arrays) > self._unary_bytes
-        return large and may_be_cut(evaluation.settings, evaluation.arrays)
 
 
 class Client(Connection, Methods):
@@ -181,46 +173,16 @@ class Client(Connection, Methods):
     def close(self) -> None:
         self._channel.close()
 
-    def _call(self, call: Call[T], timeout: float | None) -> T:
-        def attempt(seconds: float | None) -> T:
-            return call.read(self._method(call.name, seconds)(call.request))
-
-        return self._tried(attempt, timeout)
-
-    def _tried(self, attempt: Callable[[float | None], T], timeout: float | None) -> T:
-        attempts = self._attempts(timeout)
-        while True:
-            try:
-                return attempt(attempts.left())
-            except grpc.RpcError as error:
-                found = error_from(error)
-            time.sleep(attempts.pause(found))
-
-    def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
-        if self._goes_in_pieces(evaluation):
-            try:
-                answer = self._tried(
-                    lambda left: self._sent(evaluation, iter([evaluation.arrays]), left), timeout
-                )
-                if answer.is_exact:
-                    return answer
-            except LossmeterError as error:
-                if not needs_whole(error):
-                    raise
-        return self._call(messages.evaluate(evaluation), timeout)
-
-    def _stream(
-        self, evaluation: Evaluation, batches: Iterator[Arrays], timeout: float | None
-    ) -> Answer | Answers:
+    def _made(self, call: Call[T], timeout: float | None) -> T:
         try:
-            return self._sent(evaluation, batches, timeout)
+            found = self._method(call.name, timeout)(call.request)
         except grpc.RpcError as error:
             raise error_from(error) from None
+        return call.read(found)
 
     def _sent(
         self, evaluation: Evaluation, batches: Iterator[Arrays], timeout: float | None
     ) -> Answer | Answers:
-        """The answer to one stream."""
         outbox: Outbox[Any] = Outbox()
         stub: Any = self._stub
         call = stub.EvaluateStream.future(outbox, timeout=timeout, metadata=self._metadata)
@@ -230,6 +192,8 @@ class Client(Connection, Methods):
             all(map(outbox.put, messages.stream(evaluation, batches)))
             outbox.close()
             return messages.read_answer(call.result())
+        except grpc.RpcError as error:
+            raise error_from(error) from None
         except grpc.FutureCancelledError:
             raise error_of("CANCELLED", "the client was closed") from None
         finally:
@@ -245,47 +209,16 @@ class AsyncClient(Connection, AsyncMethods):
     async def close(self) -> None:
         await self._channel.close()
 
-    async def _call(self, call: Call[T], timeout: float | None) -> T:
-        async def attempt(seconds: float | None) -> T:
-            return call.read(await self._method(call.name, seconds)(call.request))
-
-        return await self._tried(attempt, timeout)
-
-    async def _tried(
-        self, attempt: Callable[[float | None], Awaitable[T]], timeout: float | None
-    ) -> T:
-        attempts = self._attempts(timeout)
-        while True:
-            try:
-                return await attempt(attempts.left())
-            except grpc.RpcError as error:
-                found = error_from(error)
-            except LossmeterError as error:
-                found = error
-            await asyncio.sleep(attempts.pause(found))
-
-    async def _evaluate(self, evaluation: Evaluation, timeout: float | None) -> Answer | Answers:
-        if self._goes_in_pieces(evaluation):
-            try:
-                answer = await self._tried(
-                    lambda left: self._sent(evaluation, each([evaluation.arrays]), left), timeout
-                )
-                if answer.is_exact:
-                    return answer
-            except LossmeterError as error:
-                if not needs_whole(error):
-                    raise
-        return await self._call(messages.evaluate(evaluation), timeout)
-
-    async def _stream(
-        self, evaluation: Evaluation, batches: AsyncIterator[Arrays], timeout: float | None
-    ) -> Answer | Answers:
-        return await self._sent(evaluation, batches, timeout)
+    async def _made(self, call: Call[T], timeout: float | None) -> T:
+        try:
+            found = await self._method(call.name, timeout)(call.request)
+        except grpc.RpcError as error:
+            raise error_from(error) from None
+        return call.read(found)
 
     async def _sent(
         self, evaluation: Evaluation, batches: AsyncIterator[Arrays], timeout: float | None
     ) -> Answer | Answers:
-        """The answer to one stream."""
         call = self._method("EvaluateStream", timeout)()
         endings: list[LossmeterError] = []
         call.add_done_callback(lambda _: endings.append(_ending(call)))
