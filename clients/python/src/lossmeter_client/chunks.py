@@ -13,26 +13,49 @@ CHUNK_BYTES = MIB
 # What is finished from sums, or is a minimum or maximum, has the same bits whole and in pieces.
 # These do not: they need the samples, and a stream has a histogram at best.
 OF_SAMPLES = frozenset({"none", "median", "quantile", "cvar"})
+# Parameters by which a framework's samples may lie along another axis.
+AXES = frozenset({"axis", "dim"})
 
 
 def may_be_cut(settings: Mapping[str, Any], arrays: Arrays) -> bool:
     """Whether a batch may go in pieces along axis 0.
 
     What a framework's own word or a loss's default means is not known here: the service refuses a
-    stream that needs all samples, and says so of a number that comes from a histogram.
+    stream that needs all samples or has them along another axis, and says so of a number that
+    comes from a histogram.
 
     Args:
         settings: The request without its inputs.
         arrays: The inputs.
     """
     sizes = {x.shape[:1] for x in arrays.values()}
-    return len(sizes) == 1 and () not in sizes and not OF_SAMPLES & reductions(settings)
+    if len(sizes) != 1 or () in sizes or OF_SAMPLES & reductions(settings):
+        return False
+    (rows,) = sizes.pop()
+    return not any(_is_of_rows(params, rows) for params in _params(settings))
+
+
+def _params(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for one in _asked(settings):
+        if isinstance(params := one.get("params"), Mapping):
+            yield params
+
+
+def _is_of_rows(params: Mapping[str, Any], rows: int) -> bool:
+    """Whether a parameter names an axis, or may hold something for each row."""
+    lists = (x for x in params.values() if isinstance(x, list))
+    return bool(AXES & params.keys()) or any(len(x) == rows for x in lists)
+
+
+def _asked(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Each loss of a request, with its settings."""
+    asked = (settings.get("losses") or {"": settings}).values()
+    return [one for one in asked if isinstance(one, Mapping)]
 
 
 def reductions(settings: Mapping[str, Any]) -> frozenset[str]:
     """The reductions that a request names."""
-    asked = (settings.get("losses") or {"": settings}).values()
-    named = (one.get("reduction") for one in asked if isinstance(one, Mapping))
+    named = (one.get("reduction") for one in _asked(settings))
     words = (one.get("name") if isinstance(one, Mapping) else one for one in named)
     return frozenset(word for word in words if isinstance(word, str))
 
