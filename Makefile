@@ -1,7 +1,7 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-GENERATED := service/lossmeter/inference service/lossmeter/v1 docs/losses docs/disagreements.md
+GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src/lossmeter_client/v1 docs/losses docs/disagreements.md
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -12,10 +12,10 @@ help: ## List these targets.
 
 setup: .venv/.installed ## Make .venv with the locked dependencies and this package in it.
 
-.venv/.installed: requirements-dev.lock pyproject.toml
+.venv/.installed: requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . --editable clients/python && touch $@
 
 demo: setup ## Start the service and evaluate a real model's predictions over REST and gRPC.
 	$(BIN)/python tools/demo.py
@@ -52,5 +52,5 @@ lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions)
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## Remove caches and builds; .venv stays.
-	rm -rf build dist service/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find service tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf build dist service/*.egg-info clients/python/build clients/python/src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find service clients tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

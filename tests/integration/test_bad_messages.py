@@ -189,6 +189,11 @@ STREAMS = {
         "NOT_STREAMABLE",
         "losses.b.loss",
     ),
+    "one sample, whose one axis is no rows": Bad(
+        [spec(loss="torch.nn.MultiLabelSoftMarginLoss"), rows(shape=(2,), targets=np.ones(2))],
+        "NOT_STREAMABLE",
+        "inputs",
+    ),
     "a chunk without targets": Bad(
         [spec(), rows(), rows(targets=None)], "MISSING_INPUT", "inputs.targets"
     ),

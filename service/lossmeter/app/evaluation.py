@@ -84,6 +84,8 @@ class Evaluation:
             LossmeterError: The tensors do not fit, or hold what the loss refuses.
         """
         batch = bound(self._plan, tensors)
+        if self._streaming:
+            _refuse_other_rows(batch, tensors)
         state = self._begin(batch)
         inputs = surveyed(batch)
         omit = self._options.nonfinite == "omit"
@@ -353,6 +355,20 @@ def refuse_unstreamable(plan: Plan, field: str) -> None:
     for candidate in plan.candidates:
         if whole := candidate.whole:
             raise NotStreamable(f"{whole}; send all samples in one request", field=f"{field}loss")
+
+
+def _refuse_other_rows(batch: Batch, tensors: Tensors) -> None:
+    """Refuse a chunk whose samples do not lie along axis 0: the next would continue others.
+
+    Raises:
+        NotStreamable: They do not.
+    """
+    given = tensors.arrays.items()
+    leading = {x.shape[0] for name, x in given if x.ndim and name not in batch.shared}
+    if not batch.shape or leading - {batch.rows}:
+        raise NotStreamable(
+            "the samples do not lie along axis 0; send all in one request", field="inputs"
+        )
 
 
 def _without_values(state: State) -> State:

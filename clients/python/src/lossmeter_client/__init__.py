@@ -1,0 +1,66 @@
+"""Losses from a Lossmeter service: NumPy in and out.
+
+``Client`` and ``AsyncClient`` speak gRPC, ``HttpClient`` and ``AsyncHttpClient`` REST; all have the
+same methods and give the same answers, to the bit.
+"""
+
+from lossmeter_client.answers import (
+    Answer,
+    Answers,
+    DialectAnswer,
+    Explanation,
+    Group,
+    LossDescriptor,
+    LossInput,
+    Step,
+    Symbol,
+)
+from lossmeter_client.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidRequest,
+    LossmeterError,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    ResourceExhausted,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from lossmeter_client.rest import AsyncHttpClient, HttpClient
+from lossmeter_client.rpc import AsyncClient, Client
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "AsyncClient",
+    "AsyncHttpClient",
+    "Cancelled",
+    "Client",
+    "DeadlineExceeded",
+    "DialectAnswer",
+    "Explanation",
+    "FailedPrecondition",
+    "Group",
+    "HttpClient",
+    "Internal",
+    "InvalidRequest",
+    "LossDescriptor",
+    "LossInput",
+    "LossmeterError",
+    "NotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "Step",
+    "Symbol",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+]
+__version__ = "0.1.0"

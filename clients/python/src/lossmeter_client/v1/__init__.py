@@ -1,0 +1,1 @@
+"""Generated from proto/lossmeter/v1 by tools/generate.py; not edited by hand."""
