@@ -1,7 +1,6 @@
 """One batch in every form that a server here takes, and the value in what it answers."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -134,13 +133,14 @@ def own_value(answer: bytes) -> float:
 
 
 def arrow_batches(batch: Batch) -> list[pa.RecordBatch]:
-    """Record batches of 64K rows; an array of two axes is a column of lists of fixed size."""
-    return [pa.record_batch(_columns(part)) for part in batch.parts(ARROW_ROWS)]
+    """Record batches of 64K rows."""
+    return [pa.record_batch(columns(part)) for part in batch.parts(ARROW_ROWS)]
 
 
-def _columns(arrays: Arrays) -> dict[str, pa.Array]:
+def columns(arrays: Arrays) -> dict[str, pa.Array]:
+    """A column for each; one of lists of fixed size for two axes."""
     flat = {name: pa.array(x.ravel()) for name, x in arrays.items()}
-    wide = ("predictions", "targets")
+    wide = [name for name, x in arrays.items() if x.ndim > 1]
     return flat | {n: pa.FixedSizeListArray.from_arrays(flat[n], COLUMNS) for n in wide}
 
 
@@ -154,7 +154,8 @@ def own_arrow(batch: Batch) -> Body:
     return {"content-type": "application/vnd.apache.arrow.stream"}, sink.getvalue().to_pybytes()
 
 
-def _tensors(arrays: Arrays) -> dict[str, tensor_pb2.Tensor]:
+def tensors(arrays: Arrays) -> dict[str, tensor_pb2.Tensor]:
+    """Ours, on every gRPC wire."""
     dtype = tensor_pb2.DATA_TYPE_FLOAT32
     return {
         name: tensor_pb2.Tensor(dtype=dtype, shape=x.shape, data=x.tobytes())
@@ -162,22 +163,23 @@ def _tensors(arrays: Arrays) -> dict[str, tensor_pb2.Tensor]:
     }
 
 
-def _own(arrays: Arrays) -> pb.EvaluateRequest:
-    request = pb.EvaluateRequest(loss=LOSS, inputs=_tensors(arrays))
+def specified(arrays: Arrays) -> pb.EvaluateRequest:
+    """Ours: what is to be computed, and arrays or none."""
+    request = pb.EvaluateRequest(loss=LOSS, inputs=tensors(arrays))
     request.reduction.string_value = REDUCTION
     return request
 
 
 def own_grpc(batch: Batch) -> list[bytes]:
     """Ours: one message."""
-    return [_own(batch.arrays).SerializeToString()]
+    return [specified(batch.arrays).SerializeToString()]
 
 
 def own_stream(batch: Batch) -> list[bytes]:
     """Ours: the specification, and chunks of about 1 MiB."""
-    requests = [pb.EvaluateStreamRequest(spec=_own({}))]
+    requests = [pb.EvaluateStreamRequest(spec=specified({}))]
     for part in batch.parts(MIB // ROW_BYTES):
-        chunk = pb.EvaluateStreamRequest.Chunk(inputs=_tensors(part))
+        chunk = pb.EvaluateStreamRequest.Chunk(inputs=tensors(part))
         requests.append(pb.EvaluateStreamRequest(chunk=chunk))
     return [request.SerializeToString() for request in requests]
 

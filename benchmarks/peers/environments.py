@@ -41,6 +41,6 @@ def _uv(*arguments: str) -> None:
         raise NotInstalled("; ".join(lines[:2]) or "uv failed")
 
 
-def versions(server: str) -> list[str]:
+def requirements(server: str) -> list[str]:
     """What its requirements pin."""
     return (HERE / "servers" / f"{server}.txt").read_text().split()

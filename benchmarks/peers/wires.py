@@ -1,7 +1,8 @@
 """How a server is asked: the same few system calls for all, on bytes that are ready."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from socket import IPPROTO_TCP, TCP_NODELAY, create_connection
@@ -18,7 +19,11 @@ from benchmarks.peers.servers.loss import ANSWER
 HOST = "127.0.0.1"
 TIMEOUT_S = 120.0
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-CHANNEL = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # each channel is a connection, as over HTTP
+]
 HTTP, GRPC = 0, 1
 Request: TypeAlias = Any  # bytes, messages or record batches: whatever the connection sends
 Reply: TypeAlias = tuple[bytes, int]
@@ -70,10 +75,10 @@ class Socket:
         self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)
 
     def ask(self, request: Request) -> bytes:
-        try:
-            self._socket.sendall(request)
-        except ConnectionError:
-            pass  # a refusal may be there to be read all the same
+        pieces = [request] if isinstance(request, bytes) else request
+        with suppress(ConnectionError):  # a refusal may be there to be read all the same
+            for piece in pieces:
+                self._socket.sendall(piece)
         answer = b""
         while not (reply := self._whole(answer)):
             received = self._socket.recv(2**16)
@@ -110,7 +115,7 @@ class Channel:
         self._channel = grpc.insecure_channel(f"{HOST}:{port}", CHANNEL)
         self._stream = stream
         kind = self._channel.stream_unary if stream else self._channel.unary_unary
-        self._call: Callable[..., bytes] = kind(method)
+        self._call: Callable[..., bytes] = kind(method, None, None)
 
     def ask(self, request: Request) -> bytes:
         try:
@@ -147,6 +152,13 @@ class Flight:
         self._client.close()
 
 
+def head(path: str, headers: Mapping[str, str], length: int) -> bytes:
+    """What goes before the body of a POST."""
+    fields = {"host": HOST, **headers, "content-length": str(length)}
+    lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "\r\n"]
+    return "\r\n".join(lines).encode()
+
+
 def tcp() -> Wire:
     """Bare bytes on a socket."""
     return Wire(HTTP, partial(Socket, _float_whole), bare, bare_value)
@@ -162,9 +174,7 @@ def http(
 
     def request(batch: Batch) -> bytes:
         headers, content = body(batch)
-        fields = {"host": HOST, **headers, "content-length": str(len(content))}
-        lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "\r\n"]
-        return "\r\n".join(lines).encode() + content
+        return head(path, headers, len(content)) + content
 
     return Wire(HTTP, partial(Socket, _http_whole), request, value, text)
 

@@ -24,10 +24,11 @@ class Loss(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(
-        Loss(api_path="/loss"), accelerator="cpu", timeout=600
-    )
+    server = litserve.LitServer(Loss(api_path="/loss"), accelerator="cpu", timeout=600)
     server.run(
-        "127.0.0.1", int(sys.argv[1]), num_api_servers=1, log_level="warning",
+        "127.0.0.1",
+        int(sys.argv[1]),
+        num_api_servers=1,
+        log_level="warning",
         generate_client_file=False,
     )
