@@ -20,7 +20,7 @@ from benchmarks.peers.environments import NotInstalled, requirements
 from benchmarks.peers.hardware import hardware
 from benchmarks.peers.measure import Failed, Figures, measure
 from benchmarks.peers.plot import draw
-from benchmarks.peers.report import Measured, Results, table
+from benchmarks.peers.report import Measured, Results, remarks, table
 
 SIZES = {"small": 32, "medium": 10_000, "json": 100_000, "large": 1_000_000}
 OWN_PACKAGES = ("lossmeter", "numpy", "grpcio", "uvicorn", "uvloop", "httptools", "pyarrow")
@@ -36,6 +36,7 @@ def main(
     rows = [row for row in ROWS if not only or any(part in row.title for part in only)]
     results = Results(hardware(), pinned(rows), rounds, seconds, measured(rows, rounds, seconds))
     console.print(table(results))
+    console.print("\n".join(remarks(results)), markup=False)
     if not only:
         results.save()
         draw(results)

@@ -10,6 +10,7 @@ OIP = "/inference.GRPCInferenceService/ModelInfer"
 OWN = "/lossmeter.v1.LossService"
 LOSSMETER = "lossmeter"
 FLOOR = "floor"
+BARE = {"bare_uvicorn", "bare_granian", "bare_grpcio", "flight"}
 TEXT = True
 STREAM = True
 

@@ -14,6 +14,8 @@ from benchmarks.peers.wires import Connection, Refused, Request, Wire
 
 START_S = 120.0
 REFUSING_S = 5.0
+RETRY_S = 0.1
+REASON = 160
 LEAST = 3
 CONCURRENCY = 16
 MILLISECONDS = 1000.0
@@ -46,9 +48,7 @@ def measure(row: Row, batches: Mapping[str, Batch], seconds: float) -> Figures:
         with closing(when_ready(row.wire, server, first)) as connection:
             for name, batch in batches.items():
                 figures |= _of_batch(row.wire, connection, name, batch, seconds)
-        request = row.wire.request(first)
-        port = server.ports[row.wire.port]
-        figures["rate"] = throughput(row.wire, port, request, CONCURRENCY, seconds)
+        figures["rate"] = _rate(row.wire, server, first, seconds)
         figures["peak"] = server.peak_bytes() / MIB
     return figures
 
@@ -59,17 +59,25 @@ def _of_batch(
     request = wire.request(batch)
     try:
         batch.check(wire.value(connection.ask(request)))
+        taken = sorted(latencies(connection, request, seconds))
     except (OSError, Refused, ValueError) as error:
         return {name: _reason(error)}
-    taken = sorted(latencies(connection, request, seconds))
     return {
         name: statistics.median(taken) * MILLISECONDS,
         f"{name} p99": taken[int(0.99 * len(taken))] * MILLISECONDS,
     }
 
 
+def _rate(wire: Wire, server: Server, batch: Batch, seconds: float) -> float | str:
+    try:
+        port = server.ports[wire.port]
+        return throughput(wire, port, wire.request(batch), CONCURRENCY, seconds)
+    except (OSError, Refused) as error:
+        return _reason(error)
+
+
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return " ".join(str(error).split())[:REASON] or type(error).__name__
 
 
 def when_ready(wire: Wire, server: Server, batch: Batch) -> Connection:
@@ -83,20 +91,27 @@ def when_ready(wire: Wire, server: Server, batch: Batch) -> Connection:
         if words := server.ended():
             raise Failed(f"did not start: {words}")
         try:
-            connection = wire.connect(server.ports[wire.port])
-            batch.check(wire.value(connection.ask(request)))
+            return _tried(wire, server.ports[wire.port], request, batch)
         except OSError:
-            time.sleep(0.1)
+            time.sleep(RETRY_S)
         except Refused as error:
             refused = refused or time.monotonic()
             if time.monotonic() > refused + REFUSING_S:
                 raise Failed(f"does not answer this: {_reason(error)}") from None
-            time.sleep(0.1)
+            time.sleep(RETRY_S)
         except ValueError as error:
             raise Failed(_reason(error)) from None
-        else:
-            return connection
     raise Failed("did not start in time")
+
+
+def _tried(wire: Wire, port: int, request: Request, batch: Batch) -> Connection:
+    connection = wire.connect(port)
+    try:
+        batch.check(wire.value(connection.ask(request)))
+    except Exception:
+        connection.close()
+        raise
+    return connection
 
 
 def latencies(connection: Connection, request: Request, seconds: float) -> Iterator[float]:

@@ -35,8 +35,9 @@ class Server:
         """Its last words, if it ended by itself."""
         if self.process.poll() is None:
             return None
-        lines = self.log.read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it ended")
+        lines = self.log.read_text(errors="replace").splitlines()
+        words = (line.strip() for line in reversed(lines) if any(map(str.isalpha, line)))
+        return next(words, "it ended")
 
     def peak_bytes(self) -> int:
         """The most memory that its processes had, added up; what they share counts for each."""

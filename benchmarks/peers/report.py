@@ -83,7 +83,9 @@ class Results:
         return next((row.figures for row in self.rows if row.server == FLOOR), {})
 
     def described(self) -> str:
-        return f"{self.hardware}; medians of {self.rounds} interleaved rounds of {self.seconds:g} s"
+        """What the figures are."""
+        rounds = "one round" if self.rounds == 1 else f"{self.rounds} interleaved rounds"
+        return f"{self.hardware}; medians of {rounds}, {self.seconds:g} s each figure"
 
 
 def cell(name: str, figures: Figures, floor: Figures) -> str:
@@ -119,8 +121,7 @@ def remarks(results: Results) -> list[str]:
 
 def table(results: Results) -> Table:
     """All rows, ours in bold."""
-    shown = Table(title=results.described(), caption="\n".join(remarks(results)))
-    shown.caption_justify = "left"
+    shown = Table(title=results.described())
     shown.add_column("server, wire (× the floor)")
     for heading in HEADINGS.values():
         shown.add_column(heading, justify="right")

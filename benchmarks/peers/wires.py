@@ -9,6 +9,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY, create_connection
 from typing import Any, Protocol, TypeAlias
 
 import grpc
+import orjson
 import pyarrow as pa
 import pyarrow.flight
 
@@ -87,11 +88,19 @@ class Socket:
             answer += received
         body, status = reply
         if status != 200:
-            raise Refused(f"{status} {body.decode(errors='replace')}")
+            raise Refused(f"{status} {_said(body)}")
         return body
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _said(body: bytes) -> str:
+    """What a refusal says: a member of its JSON, or its text."""
+    with suppress(orjson.JSONDecodeError, AttributeError):
+        found = orjson.loads(body)
+        return str(found.get("detail") or found.get("error") or found)
+    return body.decode(errors="replace")
 
 
 def _float_whole(answer: bytes) -> Reply | None:
@@ -147,6 +156,8 @@ class Flight:
                 return bytes(reader.read())
         except pyarrow.flight.FlightUnavailableError as error:
             raise ConnectionError(str(error)) from None
+        except pa.ArrowException as error:
+            raise Refused(str(error)) from None
 
     def close(self) -> None:
         self._client.close()

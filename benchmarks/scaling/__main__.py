@@ -54,6 +54,7 @@ def main(
     rates = {title: found(title, rounds, seconds) for title in SMALL}
     results = Results(hardware(), rounds, streams, rates, failed)
     console.print(streams_table(results))
+    console.print("\n".join(results.remarks()), markup=False)
     console.print(rates_table(results))
     results.save()
     draw(results)

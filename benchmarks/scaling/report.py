@@ -104,7 +104,6 @@ class Results:
 def streams_table(results: Results) -> Table:
     """Rows by wires."""
     shown = Table("rows", title=f"{results.hardware}; medians of {results.rounds}")
-    shown.caption = "\n".join(results.remarks())
     for title in results.streams:
         shown.add_column(f"{title}: ms", justify="right")
         shown.add_column("peak MiB", justify="right")
