@@ -5,10 +5,10 @@ GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test bench generate docs lock clean
+.PHONY: help setup demo serve format check test bench bench-peers bench-scaling generate docs lock clean
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with the locked dependencies and this package in it.
 
@@ -38,6 +38,12 @@ test: setup ## Run all tests (ARGS="-k huber" for some).
 bench: setup ## Measure blocks of losses, then the backends beside each other (ARGS=1e6 for less).
 	$(BIN)/python -m benchmarks.blocks $(ARGS)
 	$(BIN)/python -m benchmarks.backends $(ARGS)
+
+bench-peers: setup ## Measure the service beside other servers, which it installs (ARGS="--rounds 1").
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+bench-scaling: setup ## Measure against rows streamed, workers and callers (ARGS="--largest 6").
+	$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 generate: setup ## Generate code from proto/.
 	$(BIN)/python tools/generate.py

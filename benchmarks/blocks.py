@@ -1,4 +1,4 @@
-"""Blocked evaluation beside whole-array NumPy, and a small service beside the usual one.
+"""Blocked evaluation beside whole-array NumPy.
 
     make bench            20 million rows
     make bench ARGS=2e6   fewer
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.naive import measure_servers
 from lossmeter.api import evaluate
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.backends.numpy import NumpyBackend
@@ -144,7 +143,6 @@ def main() -> None:
         f"one thread, medians of {ROUNDS} interleaved rounds"
     )
     console.print(measure_blocks(rows))
-    console.print(measure_servers())
 
 
 if __name__ == "__main__":
