@@ -12,6 +12,7 @@ from lossmeter.settings import Settings
 from lossmeter.transports.grpc.servicer import PARSERS, LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
 from lossmeter.transports.grpc.streams import Streams
+from lossmeter.transports.oip.grpc import PARSERS as INFERENCE_PARSERS
 from lossmeter.transports.oip.grpc import SERVICE as INFERENCE
 from lossmeter.transports.oip.grpc import InferenceService
 from lossmeter.transports.oip.inferences import Inferences
@@ -42,7 +43,11 @@ class GrpcServer:
         threads = settings.grpc_threads + settings.max_streams
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc"),
-            interceptors=[StatusInterceptor(settings.max_message_bytes, streams, PARSERS)],
+            interceptors=[
+                StatusInterceptor(
+                    settings.max_message_bytes, streams, {**PARSERS, **INFERENCE_PARSERS}
+                )
+            ],
             options=[
                 ("grpc.so_reuseport", 1),
                 # The interceptor says what the limit is; gRPC's own refusal has no reason.

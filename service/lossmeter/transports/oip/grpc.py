@@ -1,6 +1,8 @@
 """inference.GRPCInferenceService: decode, delegate, encode."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import grpc
 
@@ -9,12 +11,20 @@ from lossmeter.inference import grpc_service_pb2 as pb
 from lossmeter.inference import grpc_service_pb2_grpc as pb_grpc
 from lossmeter.transports.oip import models
 from lossmeter.transports.oip.inferences import Inferences
+from lossmeter.wire.cutting import Cut, parsed
 from lossmeter.wire.inference.messages import answer_message, read_message
 from lossmeter.wire.protobuf import message_of
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # Metadata of a caller who wants a refusal in a stream to end it.
 STATUS_WANTED = ("triton_grpc_error", "true")
+# Requests whose raw tensors are views of the bytes that came.
+PARSERS: Mapping[str, Callable[[bytes], Any]] = {
+    f"/{SERVICE}/{method}": partial(
+        parsed, pb.ModelInferRequest, (pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER,)
+    )
+    for method in ("ModelInfer", "ModelStreamInfer")
+}
 
 
 class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
@@ -68,14 +78,14 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         found = models.statistics(request.name, request.version, self._inferences.statistics)
         return message_of(found, pb.ModelStatisticsResponse())
 
-    def ModelInfer(
-        self, request: pb.ModelInferRequest, context: grpc.ServicerContext
+    def ModelInfer(  # type: ignore[override]  # read by PARSERS
+        self, request: Cut[pb.ModelInferRequest], context: grpc.ServicerContext
     ) -> pb.ModelInferResponse:
         """Evaluate a loss on one batch."""
         return self._infer(request)
 
-    def ModelStreamInfer(
-        self, request_iterator: Iterator[pb.ModelInferRequest], context: grpc.ServicerContext
+    def ModelStreamInfer(  # type: ignore[override]  # read by PARSERS
+        self, request_iterator: Iterator[Cut[pb.ModelInferRequest]], context: grpc.ServicerContext
     ) -> Iterator[pb.ModelStreamInferResponse]:
         """Evaluate batch after batch, each for itself."""
         ends = STATUS_WANTED in [tuple(one) for one in context.invocation_metadata()]
@@ -86,14 +96,15 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
             except LossmeterError as error:
                 if ends:
                     raise
-                asked = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+                message = request.message
+                asked = pb.ModelInferResponse(model_name=message.model_name, id=message.id)
                 yield pb.ModelStreamInferResponse(error_message=error.detail, infer_response=asked)
 
-    def _infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        models.check(request.model_name, request.model_version)
-        inferences = self._inferences
-        with inferences.statistics.counting(request.model_name):
-            inference = read_message(request, inferences.memory)
+    def _infer(self, request: Cut[pb.ModelInferRequest]) -> pb.ModelInferResponse:
+        message, inferences = request.message, self._inferences
+        models.check(message.model_name, message.model_version)
+        with inferences.statistics.counting(message.model_name):
+            inference = read_message(message, request.bytes_of, inferences.memory)
             answer = inferences.evaluate(inference)
             return answer_message(inference, answer, inferences.memory)
 

@@ -1,6 +1,6 @@
 """Requests and answers of the protocol as messages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -44,8 +44,15 @@ CONTENTS: Mapping[str, str] = {
 assert {*CONTENTS, *RAW_ONLY} == {*DTYPES}
 
 
-def read_message(message: pb.ModelInferRequest, memory: Memory) -> Inference:
+def read_message(
+    message: pb.ModelInferRequest, bytes_of: Callable[[bytes], bytes | memoryview], memory: Memory
+) -> Inference:
     """A request; raw tensors are views of its bytes.
+
+    Args:
+        message: The request.
+        bytes_of: What gives the bytes that a raw tensor's field stands for.
+        memory: Where other tensors may lie.
 
     Raises:
         LossmeterError: It is no request.
@@ -59,7 +66,7 @@ def read_message(message: pb.ModelInferRequest, memory: Memory) -> Inference:
         model=message.model_name,
         id=message.id or uuid4().hex,
         spec=read_spec(message.model_name, _plain(message.parameters)),
-        tensors=_tensors(message, memory),
+        tensors=_tensors(message, [bytes_of(x) for x in message.raw_input_contents], memory),
         wanted=wanted,
         binary=True,
     )
@@ -73,10 +80,12 @@ def _plain(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
     return {name: kind and getattr(parameters[name], kind) for name, kind in kinds.items()}
 
 
-def _tensors(message: pb.ModelInferRequest, memory: Memory) -> Tensors:
+def _tensors(
+    message: pb.ModelInferRequest, raw: Sequence[bytes | memoryview], memory: Memory
+) -> Tensors:
     refuse_twice([one.name for one in message.inputs], "inputs")
     arrays: dict[str, Array] = {}
-    raw, used, reads = message.raw_input_contents, 0, Reads(memory)
+    used, reads = 0, Reads(memory)
     for at, one in enumerate(message.inputs):
         if not one.name:
             raise MalformedRequest("an input needs its name", field=f"inputs.{at}.name")
