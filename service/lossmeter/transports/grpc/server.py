@@ -10,6 +10,7 @@ from lossmeter.app.engine import Engine
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.servicer import LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
+from lossmeter.transports.metrics import Metrics
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
@@ -22,16 +23,17 @@ class GrpcServer:
     Args:
         engine: What evaluates.
         settings: Address, port and limits.
+        metrics: What counts the calls.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(max_workers=4),
         )
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=settings.grpc_threads, thread_name_prefix="grpc"),
-            interceptors=[StatusInterceptor(settings.max_message_bytes)],
+            interceptors=[StatusInterceptor(settings.max_message_bytes, metrics)],
             options=[
                 ("grpc.so_reuseport", 1),
                 # The interceptor says what the limit is; gRPC's own refusal has no reason.

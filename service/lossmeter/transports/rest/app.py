@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from lossmeter.errors import (
 )
 from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
+from lossmeter.transports.metrics import Metrics
 from lossmeter.transports.rest import schema
 from lossmeter.transports.rest.evaluation import (
     answer_evaluation,
@@ -53,15 +55,18 @@ PROBLEMS = {
 }
 
 
-def create_app(engine: Engine, settings: Settings) -> ASGIApp:
+def create_app(engine: Engine, settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
-    hot = endpoints(engine)
+    hot, metrics = endpoints(engine), metrics or Metrics()
     return Front(
-        lambda verb, path: hot.get((verb, path)), create_rest(engine), settings.max_body_bytes
+        lambda verb, path: hot.get((verb, path)),
+        create_rest(engine, metrics),
+        settings.max_body_bytes,
+        metrics,
     )
 
 
-def create_rest(engine: Engine) -> FastAPI:
+def create_rest(engine: Engine, metrics: Metrics) -> FastAPI:
     """The FastAPI application alone."""
     app = FastAPI(
         title="Lossmeter",
@@ -70,7 +75,7 @@ def create_rest(engine: Engine) -> FastAPI:
         redirect_slashes=False,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    _add_health(app)
+    _add_health(app, metrics)
     _add_catalogue(app)
     _add_evaluation(app, engine)
     _add_errors(app)
@@ -78,7 +83,7 @@ def create_rest(engine: Engine) -> FastAPI:
     return app
 
 
-def _add_health(app: FastAPI) -> None:
+def _add_health(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/livez", tags=["health"])
     async def livez() -> schema.Alive:
         """Whether the process runs."""
@@ -88,6 +93,16 @@ def _add_health(app: FastAPI) -> None:
     async def readyz() -> schema.Ready:
         """Whether requests are taken."""
         return schema.Ready()
+
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def scrape() -> Response:
+        """What is counted, over all workers, in the text format of Prometheus."""
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _add_catalogue(app: FastAPI) -> None:

@@ -3,17 +3,35 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from lossmeter.app.engine import Engine
 from lossmeter.errors import MalformedRequest, UnsupportedMedia
+from lossmeter.plan.request import EvaluateSpec
+from lossmeter.transports.metrics import OTHER
 from lossmeter.transports.rest.exchange import Endpoint, Reply, Request
 from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_request
 
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
 # is below is decoded at once, and computed at once if it is brief.
 INLINE_BYTES = 64 * 1024
-# What computes the answer to a body, and whether that is brief.
-Handler = Callable[[bytes], tuple[Callable[[], bytes], bool]]
+
+
+class Work(NamedTuple):
+    """What a body asks for.
+
+    Attributes:
+        answer: Computes the body of the answer.
+        brief: Whether that takes little time.
+        loss: The loss that is asked for, for the metrics.
+    """
+
+    answer: Callable[[], bytes]
+    brief: bool
+    loss: str = ""
+
+
+Handler = Callable[[bytes], Work]
 
 
 def endpoints(engine: Engine) -> dict[tuple[str, str], Endpoint]:
@@ -41,32 +59,41 @@ def answer_explanation(engine: Engine, data: bytes) -> bytes:
     return _whole(partial(_explanation, engine), data)
 
 
-def _evaluation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _evaluation(engine: Engine, data: bytes) -> Work:
     spec, tensors = read_request(data)
-    return lambda: answer_body(engine.evaluate(spec, tensors)), engine.is_brief(spec)
+    return Work(
+        lambda: answer_body(engine.evaluate(spec, tensors)), engine.is_brief(spec), _named(spec)
+    )
 
 
-def _merge(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _merge(engine: Engine, data: bytes) -> Work:
     states, spec = read_merge(data)
-    return lambda: answer_body(engine.merge(states, spec)), True
+    return Work(lambda: answer_body(engine.merge(states, spec)), True)
 
 
-def _explanation(engine: Engine, data: bytes) -> tuple[Callable[[], bytes], bool]:
+def _explanation(engine: Engine, data: bytes) -> Work:
     spec, tensors = read_request(data)
-    return lambda: explanation_body(engine.explain(spec, tensors)), engine.is_brief(spec)
+    return Work(
+        lambda: explanation_body(engine.explain(spec, tensors)), engine.is_brief(spec), _named(spec)
+    )
+
+
+def _named(spec: EvaluateSpec) -> str:
+    return spec.loss if isinstance(spec.loss, str) else OTHER
 
 
 def _whole(handler: Handler, data: bytes) -> bytes:
-    return handler(data)[0]()
+    return handler(data).answer()
 
 
 async def _answered(handler: Handler, request: Request) -> Reply:
     _check_media(request)
     data = await request.body.read()
-    if len(data) > INLINE_BYTES:
-        return Reply(await asyncio.to_thread(_whole, handler, data))
-    compute, brief = handler(data)
-    return Reply(compute() if brief else await asyncio.to_thread(compute))
+    large = len(data) > INLINE_BYTES
+    work = await asyncio.to_thread(handler, data) if large else handler(data)
+    request.loss = work.loss
+    brief = work.brief and not large
+    return Reply(work.answer() if brief else await asyncio.to_thread(work.answer))
 
 
 def _check_media(request: Request) -> None:

@@ -30,9 +30,11 @@ class Body:
         self._limit = limit
         self._announced = int(announced) if announced.isdecimal() else 0
         self._whole = False
+        self.size = 0  # of what came
 
     async def receive(self) -> Message:
         message = await self._receive()
+        self.size += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._whole = True
         return message
@@ -77,7 +79,7 @@ class Body:
         return send_after
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """What is asked.
 
