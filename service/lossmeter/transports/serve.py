@@ -36,6 +36,9 @@ from lossmeter.transports.workers import Connection, Workers
 APP = "lossmeter.transports.serve:create"
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
+# After which a thread that computes lets another go on; Python's own 5 ms, times the threads of
+# large requests, is what a small one would wait.
+SWITCH_SECONDS = 0.0005
 # At a time, of REST requests that may wait for a graph.
 THREADS = 32
 ORPHAN_SECONDS = 1.0
@@ -51,6 +54,7 @@ def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
     _log(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     take_expressions(settings.expressions)
     backends = Backends(settings.backend, settings.device)
     backends.of(None, None)  # now, as it may take a second, and not with the first request

@@ -1,7 +1,9 @@
 """POST /v1/evaluate, /v1/explain and /v1/states:merge."""
 
 import asyncio
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ from lossmeter.wire.json import answer_body, explanation_body, read_merge, read_
 # Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
 # is below is decoded at once, and computed at once if it is brief.
 INLINE_BYTES = 64 * 1024
+# As many of them at a time as there are cores: more would only take turns.
+LARGE = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="large")
 
 
 class Work(NamedTuple):
@@ -89,11 +93,18 @@ def _whole(handler: Handler, data: bytes) -> bytes:
 async def _answered(handler: Handler, request: Request) -> Reply:
     _check_media(request)
     data = await request.body.read()
-    large = len(data) > INLINE_BYTES
-    work = await asyncio.to_thread(handler, data) if large else handler(data)
+    if len(data) > INLINE_BYTES:
+        loop = asyncio.get_running_loop()
+        return Reply(await loop.run_in_executor(LARGE, _large, handler, data, request))
+    work = handler(data)
     request.loss = work.loss
-    brief = work.brief and not large
-    return Reply(work.answer() if brief else await asyncio.to_thread(work.answer))
+    return Reply(work.answer() if work.brief else await asyncio.to_thread(work.answer))
+
+
+def _large(handler: Handler, data: bytes, request: Request) -> bytes:
+    work = handler(data)
+    request.loss = work.loss
+    return work.answer()
 
 
 def _check_media(request: Request) -> None:
