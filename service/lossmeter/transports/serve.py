@@ -43,8 +43,6 @@ SWITCH_SECONDS = 0.0005
 THREADS = 32
 ORPHAN_SECONDS = 1.0
 PUBLISH_SECONDS = 0.5
-# Of the libraries under NumPy: workers have the cores to themselves by being several.
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
@@ -238,8 +236,6 @@ def _serve_alone(config: uvicorn.Config) -> None:
 
 
 def _serve_together(config: uvicorn.Config) -> None:
-    for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")
     with TemporaryDirectory(prefix="lossmeter-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
         Workers(config, [config.bind_socket()], partial(forget, folder=folder)).run()
