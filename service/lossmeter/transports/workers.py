@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 # For which a connection that is idle when the service stops may still bring a request.
-LAST_SECONDS = 0.5
+LAST_SECONDS = 1.0
 
 
 class Workers(Multiprocess):
