@@ -1,5 +1,8 @@
 """The backends: chosen by name and device, graphs made once, memory flat, blocks side by side."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -331,3 +334,26 @@ def test_arrays_bound_to_a_device_give_the_same_bits() -> None:
     model = tracing.trace(program, signature, {}, tracing.by_halves).SerializeToString()
     session, batch = Session(model, DEVICES["cpu"], "cpu"), pair(160)
     assert session.bound(batch).tobytes() == session.run(batch).tobytes()
+
+
+PRODUCTS = """
+import numpy as np
+from hashlib import sha256
+from lossmeter.backends.numpy import NUMPY
+x = np.random.default_rng(1).normal(size=(500, 1000))
+print(sha256(NUMPY.matmul(x, x.T).tobytes()).hexdigest())
+"""
+
+
+def test_the_bits_of_a_product_do_not_depend_on_the_cores() -> None:
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", PRODUCTS],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(found) == 1

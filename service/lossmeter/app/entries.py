@@ -8,7 +8,8 @@ import numpy as np
 
 from lossmeter.app.admission import Admission
 from lossmeter.app.answer import Value
-from lossmeter.core.arrays import NUMPY, Array
+from lossmeter.backends.numpy import NUMPY
+from lossmeter.core.arrays import Array
 from lossmeter.core.guards import RECODING
 from lossmeter.core.program import FACTOR, Program
 from lossmeter.plan.batch import Batch

@@ -27,6 +27,13 @@ def nearest(name: str, known: list[str], most: int = 3) -> list[str]:
     return [match for match, _, _ in found]
 
 
+def known(name: str) -> str | None:
+    """The name itself, of an alias the loss's; none where nothing has it."""
+    if name in SYMBOLS or name in OWN:
+        return name
+    return NAMES.get(name)
+
+
 def symbol_named(name: str, field: str = "loss") -> Symbol:
     """The symbol of a framework, or the canonical loss as one.
 

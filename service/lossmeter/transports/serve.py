@@ -1,6 +1,7 @@
 """Both servers in one process, started and stopped together; N such processes on the same ports."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,11 +11,15 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
+from shutil import rmtree
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import orjson
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 
 from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
@@ -25,15 +30,21 @@ from lossmeter.errors import ParameterInvalid
 from lossmeter.plan.own import take_expressions
 from lossmeter.settings import Settings
 from lossmeter.transports.grpc.server import GrpcServer
+from lossmeter.transports.metrics import FOLDER_VARIABLE, Metrics, forget
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.rest.app import create_app
+from lossmeter.transports.workers import Connection, Workers
 
 APP = "lossmeter.transports.serve:create"
 # A worker that computes without a pause must not be taken for dead.
 HEALTH_SECONDS = 60
+# After which a thread that computes lets another go on; Python's own 5 ms, times the threads of
+# large requests, is what a small one would wait.
+SWITCH_SECONDS = 0.0005
 # At a time, of REST requests that may wait for a graph.
 THREADS = 32
 ORPHAN_SECONDS = 1.0
+PUBLISH_SECONDS = 0.5
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
@@ -43,16 +54,18 @@ def create() -> ASGIApp:
     """The application of one process, with the gRPC server in its lifespan."""
     settings = Settings()
     _log(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     take_expressions(settings.expressions)
     backends = Backends(settings.backend, settings.device)
     backends.of(None, None)  # now, as it may take a second, and not with the first request
     engine = Engine(backends)
     limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
     losses = Folder(settings.losses, limits) if settings.losses else None
+    metrics = Metrics(os.environ[FOLDER_VARIABLE] if settings.workers > 1 else "")
     inferences = Inferences(engine, settings)
-    rest = create_app(engine, settings, inferences)
-    grpc_server = GrpcServer(engine, settings, inferences)
-    return _WithLifespan(rest, grpc_server, losses, settings.grace_seconds)
+    rest = create_app(engine, settings, inferences, metrics)
+    grpc_server = GrpcServer(engine, settings, inferences, metrics)
+    return _WithLifespan(rest, grpc_server, losses, metrics, settings.grace_seconds)
 
 
 def _log(level: str) -> None:
@@ -68,11 +81,17 @@ class _WithLifespan:
     """An ASGI application whose start and stop are those of the gRPC server and the graphs too."""
 
     def __init__(
-        self, app: ASGIApp, grpc_server: GrpcServer, losses: Folder | None, grace: float
+        self,
+        app: ASGIApp,
+        grpc_server: GrpcServer,
+        losses: Folder | None,
+        metrics: Metrics,
+        grace: float,
     ) -> None:
         self._app = app
         self._grpc = grpc_server
         self._losses = losses
+        self._metrics = metrics
         self._grace = grace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,12 +113,24 @@ class _WithLifespan:
         self._grpc.start()
         _end_with_parent()
         _on_stop_signal(self._stop_accepting)
+        publishing = asyncio.create_task(self._publish())
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         yield
         await asyncio.to_thread(self._grpc.stop, self._grace)
+        publishing.cancel()
+        self._metrics.leave()
         if self._losses is not None:
             self._losses.close()
 
+    async def _publish(self) -> None:
+        while True:
+            self._metrics.publish()
+            await asyncio.sleep(PUBLISH_SECONDS)
+
     def _stop_accepting(self) -> None:
+        Connection.draining = True
         # uvicorn drains HTTP before it ends the lifespan; without this gRPC would go on
         # accepting calls until then.
         threading.Thread(target=self._grpc.stop, args=(self._grace,), daemon=True).start()
@@ -132,6 +163,7 @@ def _end_with_parent() -> None:
         ended = threading.Event()
         while os.getppid() == int(parent):
             ended.wait(ORPHAN_SECONDS)
+        rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -184,11 +216,12 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal that stopped it once more when it is done: the calm end it is.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         APP,
         factory=True,
         host=ready.host,
         port=http_port,
+        http=Connection,
         workers=ready.workers,
         log_level=ready.log_level,
         access_log=False,
@@ -197,3 +230,20 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=int(ready.grace_seconds),
         timeout_worker_healthcheck=HEALTH_SECONDS,
     )
+    if ready.workers == 1:
+        _serve_alone(config)
+    else:
+        _serve_together(config)
+
+
+def _serve_alone(config: uvicorn.Config) -> None:
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_together(config: uvicorn.Config) -> None:
+    with TemporaryDirectory(prefix="lossmeter-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder
+        Workers(config, [config.bind_socket()], partial(forget, folder=folder)).run()

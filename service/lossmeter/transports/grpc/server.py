@@ -12,6 +12,7 @@ from lossmeter.settings import Settings
 from lossmeter.transports.grpc.servicer import PARSERS, LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
 from lossmeter.transports.grpc.streams import Streams
+from lossmeter.transports.metrics import Metrics
 from lossmeter.transports.oip.grpc import PARSERS as INFERENCE_PARSERS
 from lossmeter.transports.oip.grpc import SERVICE as INFERENCE
 from lossmeter.transports.oip.grpc import InferenceService
@@ -28,11 +29,12 @@ class GrpcServer:
     Args:
         engine: What evaluates.
         settings: Address, port and limits.
-        inferences: What answers the Open Inference Protocol; apart from REST's if absent.
+        inferences: What answers the Open Inference Protocol.
+        metrics: What counts the calls.
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, inferences: Inferences | None = None
+        self, engine: Engine, settings: Settings, inferences: Inferences, metrics: Metrics
     ) -> None:
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
@@ -45,7 +47,7 @@ class GrpcServer:
             ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc"),
             interceptors=[
                 StatusInterceptor(
-                    settings.max_message_bytes, streams, {**PARSERS, **INFERENCE_PARSERS}
+                    settings.max_message_bytes, streams, {**PARSERS, **INFERENCE_PARSERS}, metrics
                 )
             ],
             options=[
@@ -60,7 +62,7 @@ class GrpcServer:
         )
         pb_grpc.add_LossServiceServicer_to_server(LossService(engine), self._server)
         inference_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceService(inferences or Inferences(engine, settings)), self._server
+            InferenceService(inferences), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

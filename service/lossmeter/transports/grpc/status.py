@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
+from time import perf_counter
 from typing import Any, NoReturn, TypeAlias
 from uuid import uuid4
 
@@ -14,8 +16,10 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from lossmeter.app.wanted import while_wanted
-from lossmeter.errors import Internal, LossmeterError, MalformedRequest, Overloaded, TooLarge
+from lossmeter.errors import Code, Internal, LossmeterError, MalformedRequest, Overloaded, TooLarge
 from lossmeter.transports.grpc.streams import Streams
+from lossmeter.transports.metrics import ANSWERED, CANCELLED, OTHER, Metrics
+from lossmeter.wire.cutting import Cut
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +58,40 @@ def _packed(message: Any) -> Packed:
     return packed
 
 
+class Call:
+    """What the metrics tell of a call.
+
+    Args:
+        method: Its method's full name.
+    """
+
+    __slots__ = ("code", "loss", "received", "started", "wire")
+
+    def __init__(self, method: str) -> None:
+        self.wire = "oip_grpc" if method.startswith("/inference.") else "grpc"
+        self.started = perf_counter()
+        self.received = 0
+        self.loss = ""
+        self.code: str = CANCELLED
+
+    def read(self, parse: Callable[[Any], Any], data: bytes | TooLarge) -> Any:
+        """Parse a message, and note its size and its loss."""
+        self.received += len(data) if isinstance(data, bytes) else data.facts["actual"]
+        message = parse(data)
+        self.loss = self.loss or _loss_of(message)
+        return message
+
+
+def _loss_of(message: Any) -> str:
+    """The loss that a message asks for; empty where it asks for none."""
+    asked = message.message if isinstance(message, Cut) else message
+    asked = getattr(asked, "spec", asked)
+    for field in ("loss", "model_name"):
+        if (name := getattr(asked, field, None)) is not None:
+            return name or OTHER
+    return ""
+
+
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stubs alone
     """Turns what a method raises into its status, and reads its requests.
 
@@ -61,12 +99,18 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         max_message_bytes: Largest message that is read.
         streams: What reads streams of requests.
         parsers: What parses the requests of a method, where not its generated message does.
+        metrics: What counts the calls.
     """
 
     def __init__(
-        self, max_message_bytes: int, streams: Streams, parsers: Mapping[str, Parser]
+        self,
+        max_message_bytes: int,
+        streams: Streams,
+        parsers: Mapping[str, Parser],
+        metrics: Metrics,
     ) -> None:
         self._limit = max_message_bytes
+        self._metrics = metrics
         self._streams = streams
         self._parsers = parsers
         self._handlers: dict[str, Handler] = {}
@@ -90,13 +134,13 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         parse = _parser(self._parsers.get(name, handler.request_deserializer))
         write = handler.response_serializer
         if handler.unary_unary:
-            call = _from_message(handler.unary_unary, name, parse)
+            call = self._from_message(handler.unary_unary, name, parse)
             return grpc.unary_unary_rpc_method_handler(call, self._sized, write)
         if handler.stream_unary:
-            call = _from_stream(handler.stream_unary, name, parse, self._streams)
+            call = self._from_stream(handler.stream_unary, name, parse)
             return grpc.stream_unary_rpc_method_handler(call, self._sized, write)
         if handler.stream_stream:
-            call = _between_streams(handler.stream_stream, name, parse, self._streams)
+            call = self._between_streams(handler.stream_stream, name, parse)
             return grpc.stream_stream_rpc_method_handler(call, self._sized, write)
         return handler
 
@@ -105,6 +149,47 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         if len(data) > self._limit:
             return TooLarge("the message is too large", limit=self._limit, actual=len(data))
         return data
+
+    def _from_message(self, method: Method, name: str, parse: Parser) -> Method:
+        def call(data: bytes, context: grpc.ServicerContext) -> Any:
+            with self._watched(name, context) as told:
+                return method(told.read(parse, data), context)
+
+        return call
+
+    def _from_stream(self, method: Method, name: str, parse: Parser) -> Method:
+        def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+            with self._watched(name, context) as told:
+                with closing(self._streams.read(messages)) as taken:
+                    return method(map(partial(told.read, parse), taken), context)
+
+        return call
+
+    def _between_streams(self, method: Method, name: str, parse: Parser) -> Method:
+        def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._watched(name, context) as told:
+                with closing(self._streams.read(messages)) as taken:
+                    yield from method(map(partial(told.read, parse), taken), context)
+
+        return call
+
+    @contextmanager
+    def _watched(self, name: str, context: grpc.ServicerContext) -> Iterator[Call]:
+        """A call counted, ended with the status of what is raised in it, stopped if not wanted."""
+        call = Call(name)
+        self._metrics.begun(call)
+        try:
+            with while_wanted(context.is_active):
+                yield call
+            call.code = ANSWERED
+        except Exception as error:
+            if context.is_active():
+                call.code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
+            _refuse(error, name, context)
+        finally:
+            seconds = perf_counter() - call.started
+            self._metrics.observed(call.wire, call.loss, call.code, seconds, call.received)
+            self._metrics.ended(call)
 
 
 def _parser(parse: Parser | None) -> Callable[[bytes | TooLarge], Any]:
@@ -119,39 +204,6 @@ def _parser(parse: Parser | None) -> Callable[[bytes | TooLarge], Any]:
             raise MalformedRequest("the bytes are not this message") from None
 
     return read
-
-
-def _from_message(method: Method, name: str, parse: Parser) -> Method:
-    def call(data: bytes, context: grpc.ServicerContext) -> Any:
-        try:
-            with while_wanted(context.is_active):
-                return method(parse(data), context)
-        except Exception as error:
-            _refuse(error, name, context)
-
-    return call
-
-
-def _from_stream(method: Method, name: str, parse: Parser, streams: Streams) -> Method:
-    def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-        try:
-            with closing(streams.read(messages)) as taken, while_wanted(context.is_active):
-                return method(map(parse, taken), context)
-        except Exception as error:
-            _refuse(error, name, context)
-
-    return call
-
-
-def _between_streams(method: Method, name: str, parse: Parser, streams: Streams) -> Method:
-    def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-        try:
-            with closing(streams.read(messages)) as taken, while_wanted(context.is_active):
-                yield from method(map(parse, taken), context)
-        except Exception as error:
-            _refuse(error, name, context)
-
-    return call
 
 
 def _refuse(error: Exception, name: str, context: grpc.ServicerContext) -> NoReturn:

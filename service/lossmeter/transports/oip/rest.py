@@ -9,7 +9,7 @@ from functools import partial
 from lossmeter.errors import MalformedRequest, NotFound, UnsupportedMedia
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.oip.models import check
-from lossmeter.transports.rest.evaluation import INLINE_BYTES
+from lossmeter.transports.rest.threads import INLINE_BYTES, aside
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
 from lossmeter.wire.inference.bodies import answer_body, read_body
 from lossmeter.wire.inference.request import REGION, Inference
@@ -48,7 +48,7 @@ async def _infer(inferences: Inferences, request: Request) -> Reply:
         accepts = request.headers.get("accept-encoding", "")
         # Shared memory makes much of a small body.
         if len(body) > INLINE_BYTES or REGION.encode() in body:
-            return await asyncio.to_thread(lambda: _reply(inferences, read(), accepts))
+            return await aside(lambda: _reply(inferences, read(), accepts))
         inference = read()
         if inferences.engine.is_brief(inference.spec):
             return _reply(inferences, inference, accepts)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from lossmeter.errors import (
 )
 from lossmeter.plan.request import ExportSpec, read
 from lossmeter.settings import Settings
+from lossmeter.transports.metrics import Metrics
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.oip.rest import endpoint as inference_endpoint
 from lossmeter.transports.oip.rest import is_inference
@@ -60,19 +62,24 @@ PROBLEMS = {
 }
 
 
-def create_app(engine: Engine, settings: Settings, inferences: Inferences | None = None) -> ASGIApp:
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    inferences: Inferences | None = None,
+    metrics: Metrics | None = None,
+) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
-    hot = endpoints(engine)
+    hot, metrics = endpoints(engine), metrics or Metrics()
     inferences = inferences or Inferences(engine, settings)
     infer = inference_endpoint(inferences)
 
     def route(verb: str, path: str) -> Endpoint | None:
         return hot.get((verb, path)) or (infer if is_inference(verb, path) else None)
 
-    return Front(route, create_rest(engine, inferences), Limits.of(settings))
+    return Front(route, create_rest(engine, inferences, metrics), Limits.of(settings), metrics)
 
 
-def create_rest(engine: Engine, inferences: Inferences) -> FastAPI:
+def create_rest(engine: Engine, inferences: Inferences, metrics: Metrics) -> FastAPI:
     """The FastAPI application alone."""
     app = FastAPI(
         title="Lossmeter",
@@ -81,7 +88,7 @@ def create_rest(engine: Engine, inferences: Inferences) -> FastAPI:
         redirect_slashes=False,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    _add_health(app)
+    _add_health(app, metrics)
     _add_catalogue(app)
     _add_evaluation(app, engine)
     app.include_router(inference_routes(inferences))
@@ -90,7 +97,7 @@ def create_rest(engine: Engine, inferences: Inferences) -> FastAPI:
     return app
 
 
-def _add_health(app: FastAPI) -> None:
+def _add_health(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/livez", tags=["health"])
     async def livez() -> schema.Alive:
         """Whether the process runs."""
@@ -100,6 +107,16 @@ def _add_health(app: FastAPI) -> None:
     async def readyz() -> schema.Ready:
         """Whether requests are taken."""
         return schema.Ready()
+
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def scrape() -> Response:
+        """What is counted, over all workers, in the text format of Prometheus."""
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _add_catalogue(app: FastAPI) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 from lossmeter.errors import UnknownField
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import SHARED, Tensors
+from lossmeter.transports.metrics import OTHER
 from lossmeter.transports.rest.exchange import Disconnected, Reply, Request
 from lossmeter.transports.rest.pipe import Pipe
+from lossmeter.transports.rest.threads import aside
 from lossmeter.transports.rest.unfolding import Buffer, Unfolding
 from lossmeter.wire.forms import Form, columns_of, inputs_of, read_blocks, readable
 from lossmeter.wire.json import group_inputs
@@ -63,12 +65,18 @@ def read_asked(request: Request, form: Form) -> Asked:
     Raises:
         UnknownField: Its query names what no loss of it takes.
     """
-    spec, named = read_query(request.query)
+    spec, columns = read_query(request.query)
+    request.loss = named(spec)
     taken = inputs_of(spec)
-    for name in named:
+    for name in columns:
         if name not in taken:
             raise UnknownField(f"the query takes {', '.join(sorted(taken))}", field=name)
-    return Asked(form, spec, named, request.body.limits.unfolded_bytes)
+    return Asked(form, spec, columns, request.body.limits.unfolded_bytes)
+
+
+def named(spec: EvaluateSpec) -> str:
+    """The loss that is asked for, for the metrics."""
+    return spec.loss if isinstance(spec.loss, str) else OTHER
 
 
 class TensorBodies:
@@ -111,7 +119,7 @@ async def answer_whole(asked: Asked, data: Buffer, compute: Compute) -> Reply:
     def work() -> Reply:
         return compute(asked.spec, asked.blocks(asked.rows(source)))
 
-    return await asyncio.to_thread(work)
+    return await aside(work)
 
 
 def _worked(asked: Asked, pipe: Pipe, compute: Compute) -> Reply:

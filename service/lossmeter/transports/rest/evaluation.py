@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
@@ -11,19 +11,31 @@ from lossmeter.app.streaming import evaluate_blocks, together
 from lossmeter.errors import MalformedRequest, UnsupportedMedia
 from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
-from lossmeter.transports.rest.bodies import Compute, TensorBodies, answer_whole, read_asked
+from lossmeter.transports.rest.bodies import Compute, TensorBodies, answer_whole, named, read_asked
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
+from lossmeter.transports.rest.threads import INLINE_BYTES, aside
 from lossmeter.transports.rest.unfolding import Buffer
 from lossmeter.wire.answers import answer_body, explanation_body
 from lossmeter.wire.forms import OF_MEDIA, form_of
 from lossmeter.wire.json import read_merge, read_request
 from lossmeter.wire.values import WRITERS, values_body
 
-# Bodies above this are decoded and computed in a thread, so that others are not kept waiting; what
-# is below is decoded at once, and computed at once if it is brief.
-INLINE_BYTES = 64 * 1024
-# What computes the answer to a body, and whether that is brief.
-Handler: TypeAlias = Callable[[Buffer, str], tuple[Callable[[], Reply], bool]]
+
+class Work(NamedTuple):
+    """What a body asks for.
+
+    Attributes:
+        answer: Computes the answer.
+        brief: Whether that takes little time.
+        loss: The loss that is asked for, for the metrics.
+    """
+
+    answer: Callable[[], Reply]
+    brief: bool
+    loss: str = ""
+
+
+Handler: TypeAlias = Callable[[Buffer, str], Work]
 # Media types that say nothing of the body, as curl sends; its first bytes then do.
 UNTOLD = ("application/x-www-form-urlencoded", "application/octet-stream")
 MAGIC_BYTES = 16
@@ -56,19 +68,25 @@ def answer_explanation(engine: Engine, data: bytes) -> bytes:
     return _whole(partial(_explanation, engine), data).body
 
 
-def _evaluation(engine: Engine, data: Buffer, accept: str) -> tuple[Callable[[], Reply], bool]:
+def _evaluation(engine: Engine, data: Buffer, accept: str) -> Work:
     spec, tensors = read_request(data)
-    return lambda: _reply(engine.evaluate(spec, tensors), accept), engine.is_brief(spec)
+    return Work(
+        lambda: _reply(engine.evaluate(spec, tensors), accept), engine.is_brief(spec), named(spec)
+    )
 
 
-def _merge(engine: Engine, data: Buffer, _: str) -> tuple[Callable[[], Reply], bool]:
+def _merge(engine: Engine, data: Buffer, _: str) -> Work:
     states, spec = read_merge(data)
-    return lambda: Reply(answer_body(engine.merge(states, spec))), True
+    return Work(lambda: Reply(answer_body(engine.merge(states, spec))), True)
 
 
-def _explanation(engine: Engine, data: Buffer, _: str) -> tuple[Callable[[], Reply], bool]:
+def _explanation(engine: Engine, data: Buffer, _: str) -> Work:
     spec, tensors = read_request(data)
-    return lambda: Reply(explanation_body(engine.explain(spec, tensors))), engine.is_brief(spec)
+    return Work(
+        lambda: Reply(explanation_body(engine.explain(spec, tensors))),
+        engine.is_brief(spec),
+        named(spec),
+    )
 
 
 def _evaluated(engine: Engine, accept: str, spec: EvaluateSpec, blocks: Iterator[Tensors]) -> Reply:
@@ -91,7 +109,7 @@ def _reply(answer: Answer | Answers, accept: str) -> Reply:
 
 
 def _whole(handler: Handler, data: Buffer, accept: str = "") -> Reply:
-    return handler(data, accept)[0]()
+    return handler(data, accept).answer()
 
 
 async def _with_tensors(
@@ -123,9 +141,16 @@ async def _with_json(handler: Handler, request: Request) -> Reply:
 async def _computed(handler: Handler, request: Request, data: Buffer) -> Reply:
     accept = request.headers.get("accept", "")
     if len(data) > INLINE_BYTES:
-        return await asyncio.to_thread(_whole, handler, data, accept)
-    compute, brief = handler(data, accept)
-    return compute() if brief else await asyncio.to_thread(compute)
+        return await aside(partial(_large, handler, request, data, accept))
+    work = handler(data, accept)
+    request.loss = work.loss
+    return work.answer() if work.brief else await asyncio.to_thread(work.answer)
+
+
+def _large(handler: Handler, request: Request, data: Buffer, accept: str) -> Reply:
+    work = handler(data, accept)
+    request.loss = work.loss
+    return work.answer()
 
 
 def _media(request: Request) -> str:

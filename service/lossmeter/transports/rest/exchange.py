@@ -60,11 +60,12 @@ class Body:
         self._headers = headers
         announced = headers.get("content-length", "")
         self._announced = int(announced) if announced.isdecimal() else 0
-        self._size = 0
         self._whole = False
+        self.size = 0  # of what came
 
     async def receive(self) -> Message:
         message = await self._receive()
+        self.size += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._whole = True
         return message
@@ -136,9 +137,8 @@ class Body:
         if message["type"] == "http.disconnect":
             raise Disconnected
         chunk: bytes = message.get("body", b"")
-        self._size += len(chunk)
-        if self._size > limit:
-            raise TooLarge("the body is too large", limit=limit, actual=self._size)
+        if self.size > limit:
+            raise TooLarge("the body is too large", limit=limit, actual=self.size)
         return chunk
 
     async def _soon(self) -> Message:
@@ -169,7 +169,7 @@ class Body:
         return send_after
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """What is asked.
 

@@ -4,11 +4,14 @@ FastAPI documents what is answered here and serves everything else. Measured: a 
 a small request more than its evaluation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import TypeAlias
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lossmeter.errors import Code, LossmeterError
+from lossmeter.transports.metrics import ANSWERED, CANCELLED, Metrics
 from lossmeter.transports.rest.exchange import (
     Body,
     Disconnected,
@@ -21,6 +24,19 @@ from lossmeter.transports.rest.problems import problem
 
 # What answers a verb and a path; None where FastAPI does.
 Router: TypeAlias = Callable[[str, str], Endpoint | None]
+BAD = 400
+# What a status stands for where no error tells.
+CODE_OF_STATUS: Mapping[int, str] = {
+    400: Code.INVALID_ARGUMENT,
+    404: Code.NOT_FOUND,
+    405: Code.UNIMPLEMENTED,
+    409: Code.FAILED_PRECONDITION,
+    413: Code.RESOURCE_EXHAUSTED,
+    415: Code.UNIMPLEMENTED,
+    422: Code.FAILED_PRECONDITION,
+    429: Code.RESOURCE_EXHAUSTED,
+    504: Code.DEADLINE_EXCEEDED,
+}
 
 
 class Front:
@@ -30,12 +46,14 @@ class Front:
         router: What is answered here.
         rest: The application behind, FastAPI.
         limits: How much is read of a body.
+        metrics: What counts the requests.
     """
 
-    def __init__(self, router: Router, rest: ASGIApp, limits: Limits) -> None:
+    def __init__(self, router: Router, rest: ASGIApp, limits: Limits, metrics: Metrics) -> None:
         self._router = router
         self._rest = rest
         self._limits = limits
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,20 +63,53 @@ class Front:
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
         body = Body(receive, self._limits, headers)
-        endpoint = self._router(scope["method"], scope["path"])
-        if endpoint is None:
-            await self._rest(scope, body.receive, body.draining(send))
-            return
         request = Request(scope["path"], scope["query_string"], headers, body)
+        started, code = perf_counter(), CANCELLED
+        self._metrics.begun(request)
         try:
-            reply = await endpoint(request)
+            endpoint = self._router(scope["method"], scope["path"])
+            if endpoint is None:
+                code = await self._behind(scope, body, send)
+                return
+            reply, code = await _reply(endpoint, request)
         except Disconnected:
             return
-        except Exception as error:
-            status, fields, told = problem(error, headers.get("accept", ""))
-            reply = Reply(told, status, fields)
-            await body.drop()
+        finally:
+            wire = "oip_rest" if request.path.startswith("/v2") else "rest"
+            seconds = perf_counter() - started
+            self._metrics.observed(wire, request.loss, code, seconds, body.size)
+            self._metrics.ended(request)
         await _respond(send, reply)
+
+    async def _behind(self, scope: Scope, body: Body, send: Send) -> str:
+        """Let FastAPI answer, and say with which code."""
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._rest(scope, body.receive, body.draining(noting))
+        return _code_of(status)
+
+
+async def _reply(endpoint: Endpoint, request: Request) -> tuple[Reply, str]:
+    """The answer and its code."""
+    try:
+        reply = await endpoint(request)
+    except Disconnected:
+        raise
+    except Exception as error:
+        status, fields, told = problem(error, request.headers.get("accept", ""))
+        await request.body.drop()
+        code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
+        return Reply(told, status, fields), code
+    return reply, _code_of(reply.status)
+
+
+def _code_of(status: int) -> str:
+    return ANSWERED if status < BAD else CODE_OF_STATUS.get(status, Code.INTERNAL)
 
 
 async def _respond(send: Send, reply: Reply) -> None:
