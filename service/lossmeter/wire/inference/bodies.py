@@ -87,12 +87,11 @@ def _whole(model: str, body: bytes | bytearray | memoryview) -> _Head:
     if found is None:
         return _read(model, parse(text))
     try:
-        marked = parse(found.text).get("inputs")
-    except LossmeterError:
-        marked = None
-    if sorted(marks_in(marked)) != list(range(len(found.values))):
+        head = _head(model, found.text)
+    except LossmeterError:  # told of the whole body
         return _read(model, parse(text))
-    head = _head(model, found.text)
+    if sorted(marks_in(head.inputs)) != list(range(len(found.values))):
+        return _read(model, parse(text))
     return head._replace(inputs=filled(head.inputs, found.values))
 
 
