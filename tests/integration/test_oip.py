@@ -24,6 +24,7 @@ from lossmeter.inference import grpc_service_pb2 as pb
 from lossmeter.transports.oip import schema
 from lossmeter.wire.states import read_state
 from tests.integration.inference import (
+    LENGTH,
     Fields,
     as_binary,
     as_json,
@@ -321,6 +322,47 @@ def test_what_looks_wrong_is_told(service: Service) -> None:
     told = infer(service, name, {"inputs": inputs}).json()["parameters"]["warnings"]
     answer = stub_of(service).ModelInfer(message(name, arrays))
     assert told == answer.parameters["warnings"].string_param != ""
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [False, True], ids=["JSON", "bytes"])
+def test_a_request_may_be_packed(service: Service, encoding: str, binary: bool) -> None:
+    told = [as_binary(name, x) for name, x in ARRAYS.items()]
+    head = orjson.dumps({"inputs": [fields for fields, _ in told]} if binary else HUBER)
+    body = b"".join((head, *(raw for _, raw in told))) if binary else head
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    headers = {**JSON, "content-encoding": encoding}
+    if binary:
+        headers |= {LENGTH: str(len(head)), "content-type": "application/octet-stream"}
+    response = service.http.post(path_of("huber"), content=packed, headers=headers)
+    assert outputs_of_json(response)["loss"] == 1.3125
+    cut = service.http.post(path_of("huber"), content=packed[:-9], headers=headers)
+    assert (cut.status_code, cut.json()["reason"]) == (400, "MALFORMED_REQUEST")
+
+
+def test_large_tensors_are_the_same_in_every_form(service: Service) -> None:
+    random = np.random.default_rng(0)
+    arrays = {name: random.normal(size=(30_000, 3)).astype("f4") for name in ARRAYS}
+    fields = {"inputs": [as_json(name, x) for name, x in arrays.items()]}
+    found = [outputs_of_json(infer(service, "log_cosh", fields))["loss"]]
+    told = [as_binary(name, x) for name, x in arrays.items()]
+    fields = {"inputs": [one for one, _ in told]}
+    response = infer_binary(service, "log_cosh", fields, *(raw for _, raw in told))
+    found.append(outputs_of_json(response)["loss"])
+    asked = message("log_cosh", arrays)
+    found.append(outputs_of_message(stub_of(service).ModelInfer(asked))["loss"])
+    stream = stub_of(service).ModelStreamInfer(iter([asked, asked]))
+    found += [outputs_of_message(one.infer_response)["loss"] for one in stream]
+    value = lossmeter.evaluate("log_cosh", arrays)["value"]
+    assert [float(x[0]).hex() for x in found] == [float(value).hex()] * 5
+
+
+def test_requests_of_one_head_keep_their_own_tensors(service: Service) -> None:
+    for shift in (0.0, 1.0, 2.0):
+        arrays = {"predictions": np.array([shift]), "targets": np.zeros(1)}
+        fields = {"id": "same", "inputs": [as_json(name, x) for name, x in arrays.items()]}
+        found = outputs_of_json(infer(service, "absolute_error", fields))
+        assert found["loss"].tolist() == [shift]
 
 
 BIG = {

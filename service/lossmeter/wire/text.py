@@ -25,7 +25,7 @@ TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\n\r]*:)?|[{}]', re.DOTA
 INPUTS = re.compile(rb'"inputs"[ \t\n\r]*:[ \t\n\r]*[{\[]')
 KEY = re.compile(rb'"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*(?=[\["])')
 # What may follow a tensor before the next key.
-AFTER = re.compile(rb"[ \t\n\r,}\]]*")
+AFTER = re.compile(rb"[ \t\n\r,{}\]]*")
 MOST_CUT = 64
 # Inputs, one of them, a field of it: a mark stands no deeper.
 DEPTH_OF_MARKS = 3
@@ -196,7 +196,9 @@ def _end_of_array(body: Text, start: int) -> int:
     """Where an array with no string in it ends; 0 if there is one in it."""
     quote = body.find(b'"', start)
     quote = len(body) if quote < 0 else quote
-    stop = body.rfind(b"]", start, quote) + 1
+    # Behind a brace may follow the bracket of a list of inputs.
+    brace = body.find(b"}", start, quote)
+    stop = body.rfind(b"]", start, quote if brace < 0 else brace) + 1
     return stop if AFTER.fullmatch(body, stop, quote) else 0
 
 

@@ -47,7 +47,7 @@ async def _infer(inferences: Inferences, request: Request) -> Reply:
         read = partial(read_body, name, body, length, inferences.memory)
         accepts = request.headers.get("accept-encoding", "")
         # Shared memory makes much of a small body.
-        if len(body) > INLINE_BYTES or REGION.encode() in body:
+        if len(body) > INLINE_BYTES or REGION.encode() in bytes(body):
             return await aside(lambda: _reply(inferences, read(), accepts))
         inference = read()
         if inferences.engine.is_brief(inference.spec):

@@ -1,7 +1,8 @@
 """Requests and answers of the protocol over HTTP: JSON, with tensors as bytes after it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -9,9 +10,16 @@ import orjson
 
 from lossmeter.app.answer import Answer
 from lossmeter.core.arrays import Array
-from lossmeter.core.spelling import number
-from lossmeter.errors import DtypeUnsupported, MalformedRequest, ShapeMismatch, UnknownField
+from lossmeter.errors import (
+    DtypeUnsupported,
+    LossmeterError,
+    MalformedRequest,
+    ShapeMismatch,
+    UnknownField,
+)
+from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
+from lossmeter.wire.answers import as_text
 from lossmeter.wire.inference.datatypes import OUTPUTS, RAW_ONLY, dtype_of, names_of, output_of
 from lossmeter.wire.inference.request import (
     REGION,
@@ -26,14 +34,24 @@ from lossmeter.wire.inference.request import (
     read_wanted,
     refuse_twice,
 )
-from lossmeter.wire.json import tensor
+from lossmeter.wire.json import MOST_REMEMBERED, REMEMBERED, tensor
 from lossmeter.wire.tensors import elements, from_bytes, to_bytes
-from lossmeter.wire.text import Json, parse
+from lossmeter.wire.text import Json, cut, filled, marks_in, parse
 
 # KServe's client repeats the model's name.
 FIELDS = frozenset({"id", "model_name", "model_version", "parameters", "inputs", "outputs"})
 INPUT_FIELDS = frozenset({"name", "shape", "datatype", "parameters", "data"})
 OUTPUT_FIELDS = frozenset({"name", "parameters"})
+
+
+class _Head(NamedTuple):
+    """A request but for its tensors, to be changed by nobody."""
+
+    id: Any
+    spec: EvaluateSpec
+    inputs: Sequence[Json]
+    wanted: tuple[Wanted, ...]
+    binary: bool
 
 
 def read_body(
@@ -50,8 +68,46 @@ def read_body(
     Raises:
         LossmeterError: It is no request.
     """
-    view = memoryview(body)
-    fields = parse(view if length is None else view[:length])
+    head = _whole(model, body) if length is None else _head(model, bytes(body[:length]))
+    reader = _Reader(memoryview(b"" if length is None else body)[length:], memory)
+    return Inference(
+        model=model,
+        id=_id(head.id),
+        spec=head.spec,
+        tensors=reader.tensors(head.inputs),
+        wanted=head.wanted,
+        binary=head.binary,
+    )
+
+
+def _whole(model: str, body: bytes | bytearray | memoryview) -> _Head:
+    """A request with its tensors in the JSON."""
+    text = bytes(body) if isinstance(body, memoryview) else body
+    found = cut(text)
+    if found is None:
+        return _read(model, parse(text))
+    try:
+        head = _head(model, found.text)
+    except LossmeterError:  # told of the whole body
+        return _read(model, parse(text))
+    if sorted(marks_in(head.inputs)) != list(range(len(found.values))):
+        return _read(model, parse(text))
+    return head._replace(inputs=filled(head.inputs, found.values))
+
+
+def _head(model: str, text: bytes) -> _Head:
+    return (_remembered if len(text) <= MOST_REMEMBERED else _parsed)(model, text)
+
+
+def _parsed(model: str, text: bytes) -> _Head:
+    return _read(model, parse(text))
+
+
+# What asks again differs in its tensors.
+_remembered = lru_cache(REMEMBERED)(_parsed)
+
+
+def _read(model: str, fields: Json) -> _Head:
     _refuse_unknown(fields, FIELDS, "")
     parameters = _object(fields, "parameters")
     binary = parameters.get("binary_data_output", False)
@@ -59,12 +115,10 @@ def read_body(
         raise MalformedRequest(
             "binary_data_output is a boolean", field="parameters.binary_data_output"
         )
-    reader = _Reader(view[len(view) :] if length is None else view[length:], memory)
-    return Inference(
-        model=model,
-        id=_id(fields.get("id")),
+    return _Head(
+        id=fields.get("id"),
         spec=read_spec(model, parameters),
-        tensors=reader.tensors(_objects(fields, "inputs")),
+        inputs=_objects(fields, "inputs"),
         wanted=_wanted(_objects(fields, "outputs"), binary),
         binary=binary,
     )
@@ -232,11 +286,4 @@ def _json(x: Array, hidden: Array | None) -> Any:
     flat = x.reshape(-1)
     if flat.dtype.kind != "f":
         return flat.tolist()
-    finite = np.isfinite(flat)
-    if finite.all():
-        return flat
-    spelt = flat.astype(object)
-    spelt[~finite] = [number(value) for value in flat[~finite].tolist()]
-    if hidden is not None:
-        spelt[hidden.reshape(-1)] = None
-    return spelt.tolist()
+    return as_text(flat, np.zeros(flat.size, np.bool_) if hidden is None else hidden.reshape(-1))
