@@ -236,6 +236,12 @@ def test_arrays_that_are_no_tensors_stay_where_they_are(monkeypatch: pytest.Monk
     assert set(arrays) == {"x", 'a"b', "shape"}
 
 
+def test_an_input_by_the_name_of_base64_is_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"loss":"huber","inputs":{"x":[1.5],"base64":"Infinity"}}'
+    _, arrays, _ = read_twice(body, monkeypatch)
+    assert arrays["base64"] == (np.dtype(np.float64), (), np.float64(np.inf).tobytes())
+
+
 def test_a_mark_of_the_callers_own_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     guess = 2**62 + 1
     body = b'{"loss":"huber","inputs":{"x":[1.5],"y":%d,"z":[%d]}}' % (guess, guess)
