@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from lossmeter.core.arrays import Array
-from lossmeter.errors import LossmeterError
+from lossmeter.errors import LossmeterError, MalformedRequest
 from lossmeter.wire import numerals
 from lossmeter.wire.json import read_request
-from lossmeter.wire.text import cut
+from lossmeter.wire.text import cut, parse, parse_tensors
 from tests.unit.readings import reading, request_with
 
 pytest.importorskip("simdjson")
@@ -240,6 +240,24 @@ def test_an_input_by_the_name_of_base64_is_a_tensor(monkeypatch: pytest.MonkeyPa
     body = b'{"loss":"huber","inputs":{"x":[1.5],"base64":"Infinity"}}'
     _, arrays, _ = read_twice(body, monkeypatch)
     assert arrays["base64"] == (np.dtype(np.float64), (), np.float64(np.inf).tobytes())
+
+
+def test_tensors_in_a_list_of_inputs() -> None:
+    tensors = [NUMBERS["many rows"], NUMBERS["many booleans"], '["a:b","{"]', '[1,"NaN"]', "[]"]
+    inputs = ",".join(
+        f'{{"name":"{at}","shape":[3,2],"datatype":"FP64","data":{text}}}'
+        for at, text in enumerate(tensors)
+    )
+    body = f'{{"id":"7","inputs":[{inputs}],"outputs":[{{"name":"loss"}}]}}'.encode()
+    found, expected = parse_tensors(memoryview(body)), parse(body)
+    assert found.keys() == expected.keys()
+    for one, same in zip(found["inputs"], expected["inputs"], strict=True):
+        assert np.array_equal(np.array(one.pop("data")), np.array(same.pop("data")))
+        assert one == same
+    assert isinstance(parse_tensors(body)["inputs"][0]["data"], np.ndarray)
+    with pytest.raises(MalformedRequest) as refusal:
+        parse_tensors(body.replace(b'"name":"0"', b'"name":"0","name":"0"'))
+    assert refusal.value.field == "inputs.name"
 
 
 def test_a_mark_of_the_callers_own_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
