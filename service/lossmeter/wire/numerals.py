@@ -74,10 +74,11 @@ def read_array(body: Text, start: int, stop: int) -> Array | None:
     axes = opening[0].count(b"[") if opening else 0
     if not 0 < axes <= MOST_AXES or body[stop - 1] != CLOSE:
         return None
-    first = next(_rows(body, start, stop, axes, 0))
-    if axes > 1 and len(range(*first)) > PIECE_BYTES:
+    comma = _comma(axes).search(body, start + 1, stop - 1)
+    first = body[start + 1 : comma.end() - 1 if comma else stop - 1]
+    if axes > 1 and len(first) > PIECE_BYTES:
         return _stacked(body, _rows(body, start, stop, axes, 0))
-    row = _shape(body[slice(*first)], axes - 1)
+    row = _shape(first, axes - 1)
     if row is None:
         return None
     if stop - start <= PIECE_BYTES:
@@ -244,6 +245,7 @@ def _regular(parsed: Any, text: bytes, size: int, row: tuple[int, ...]) -> bool:
     return False
 
 
+@lru_cache(64)
 def _skeleton(shape: tuple[int, ...]) -> bytes:
     """Brackets and commas of nested lists."""
     text = b""
