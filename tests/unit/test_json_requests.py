@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from lossmeter.core.arrays import Array
-from lossmeter.errors import LossmeterError
+from lossmeter.errors import LossmeterError, MalformedRequest
 from lossmeter.wire import numerals
 from lossmeter.wire.json import read_request
-from lossmeter.wire.text import cut
+from lossmeter.wire.text import cut, parse, parse_tensors
 from tests.unit.readings import reading, request_with
 
 pytest.importorskip("simdjson")
@@ -65,6 +65,10 @@ NUMBERS = {
     "booleans among numbers": "[true,2,0.5]",
     "a row of booleans, a row of numbers": "[[true,false],[1,2]]",
     "the names of numbers": '[[1,"NaN"],["Infinity","-Infinity"]]',
+    "many numbers by name": wide('[1.5,"NaN",-3]') + " ",
+    "all by name": wide('"-Infinity"', LARGE * 9),
+    "whole numbers and a name": '[1,2,"NaN"]',
+    "booleans and a name": '[true,"NaN",2]',
     "a scalar": "1.5",
     "nothing": "[]",
     "rows of nothing": "[[],[]]",
@@ -108,6 +112,11 @@ REFUSED = {
     "an empty row": ("[[1],[],[2]]", "SHAPE_MISMATCH", "inputs.x"),
     "null": ("[1,null]", "MALFORMED_REQUEST", "inputs.x"),
     "an object": ("[1,{}]", "MALFORMED_REQUEST", "inputs.x"),
+    "names without a comma": ('[1 "NaN"]', "MALFORMED_REQUEST", ""),
+    "a name with a sign": ('[-"NaN"]', "MALFORMED_REQUEST", ""),
+    "a name beside digits": ('[1"NaN"2]', "MALFORMED_REQUEST", ""),
+    "rows with names, ragged": ('[[1,"NaN"],["NaN"]]', "SHAPE_MISMATCH", "inputs.x"),
+    "names and words": ('["NaN",1,"nan"]', "MALFORMED_REQUEST", "inputs.x"),
     "words": ('[1,"x"]', "MALFORMED_REQUEST", "inputs.x"),
     "too deep": ("[" * 40 + "1" + "]" * 40, "TOO_LARGE", "inputs.x"),
     "too deep for a parser": ("[" * 1030 + "1" + "]" * 1030, "TOO_LARGE", ""),
@@ -157,7 +166,8 @@ def test_both_ways_refuse_the_same(
     assert field is None or (told[1] or "") == field
 
 
-QUICK = ["floats", "space", "many rows", "few long rows", "four axes", "many booleans", "base64"]
+QUICK = ["floats", "space", "many rows", "few long rows", "four axes", "many booleans"]
+QUICK += ["base64", "many numbers by name", "all by name"]
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -234,6 +244,42 @@ def test_arrays_that_are_no_tensors_stay_where_they_are(monkeypatch: pytest.Monk
     assert spec["params"] == {"class_weight": [1, 2.5]}
     assert spec["reduction"]["axis"] == [0]
     assert set(arrays) == {"x", 'a"b', "shape"}
+
+
+def test_an_input_by_the_name_of_base64_is_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"loss":"huber","inputs":{"x":[1.5],"base64":"Infinity"}}'
+    _, arrays, _ = read_twice(body, monkeypatch)
+    assert arrays["base64"] == (np.dtype(np.float64), (), np.float64(np.inf).tobytes())
+
+
+def test_tensors_in_a_list_of_inputs() -> None:
+    tensors = [NUMBERS["many rows"], NUMBERS["many booleans"], '["a:b","{"]', "[]"]
+    inputs = ",".join(
+        f'{{"name":"{at}","shape":[3,2],"datatype":"FP64","data":{text}}}'
+        for at, text in enumerate(tensors)
+    )
+    body = f'{{"id":"7","inputs":[{inputs}],"outputs":[{{"name":"loss"}}]}}'.encode()
+    found, expected = parse_tensors(memoryview(body)), parse(body)
+    assert found.keys() == expected.keys()
+    for one, same in zip(found["inputs"], expected["inputs"], strict=True):
+        assert np.array_equal(np.array(one.pop("data")), np.array(same.pop("data")))
+        assert one == same
+    assert isinstance(parse_tensors(body)["inputs"][0]["data"], np.ndarray)
+    labels = body.replace(b"a:b", b"NaN").replace(b'{"]', b'Infinity"]')
+    assert parse_tensors(labels)["inputs"][2]["data"] == ["NaN", "Infinity"]
+    with pytest.raises(MalformedRequest) as refusal:
+        parse_tensors(body.replace(b'"name":"0"', b'"name":"0","name":"0"'))
+    assert refusal.value.field == "inputs.name"
+
+
+@pytest.mark.parametrize("names", ['"NaN","a"', '"NaN","Infinity"', '1,"NaN"', '{"a":"NaN"}'])
+def test_labels_may_be_called_as_numbers_are(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = (
+        '{"loss":"huber","reduction":{"name":"mean","by":"g"},'
+        f'"inputs":{{"x":[1.5,"NaN"],"g":[{names}]}}}}'
+    )
+    found = read_twice(body.encode(), monkeypatch)
+    assert found == ("MALFORMED_REQUEST", "inputs.g") or found[1]["g"][0].kind == "U"
 
 
 def test_a_mark_of_the_callers_own_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,11 @@ def read_request(body: bytes | bytearray | memoryview) -> tuple[EvaluateSpec, Te
     if found is not None:
         read_envelope = _envelope if len(found.text) <= MOST_REMEMBERED else _envelope.__wrapped__
         envelope = read_envelope(found.text, len(found.values))
-        if envelope is not None:
-            return envelope.spec, _tensors(filled(envelope.inputs, found.values), envelope.labels)
+        if envelope is not None and not (envelope.labels and found.named):
+            inputs = filled(envelope.inputs, found.values)
+            # An input of the name base64 is a string like any other.
+            if bytes not in map(type, inputs.values()):
+                return envelope.spec, _tensors(inputs, envelope.labels)
     return read_fields(parse(text))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.spelling import NON_FINITE
 from lossmeter.wire.tensors import MOST_AXES
 
 try:
@@ -38,7 +39,8 @@ LONG_ROW_BYTES, SHORT_BYTES = 64, 16 * 1024
 OF_SCALARS = b"0123456789+-.eEtruefals \t\n\r"
 BLANK = rb"[ \t\n\r]*"
 OPENING = re.compile(rb"(?:\[%b)+" % BLANK)
-OPEN, CLOSE, COMMA, T, F = b"[],tf"
+OPEN, CLOSE, COMMA, QUOTE = b'[],"'
+TRUE, FALSE, NAN, INFINITY = b"tfNI"
 
 
 class _Own(threading.local):
@@ -72,10 +74,11 @@ def read_array(body: Text, start: int, stop: int) -> Array | None:
     axes = opening[0].count(b"[") if opening else 0
     if not 0 < axes <= MOST_AXES or body[stop - 1] != CLOSE:
         return None
-    first = next(_rows(body, start, stop, axes, 0))
-    if axes > 1 and len(range(*first)) > PIECE_BYTES:
+    comma = _comma(axes).search(body, start + 1, stop - 1)
+    first = body[start + 1 : comma.end() - 1 if comma else stop - 1]
+    if axes > 1 and len(first) > PIECE_BYTES:
         return _stacked(body, _rows(body, start, stop, axes, 0))
-    row = _shape(body[slice(*first)], axes - 1)
+    row = _shape(first, axes - 1)
     if row is None:
         return None
     if stop - start <= PIECE_BYTES:
@@ -159,17 +162,39 @@ def _piece(text: bytes, row: tuple[int, ...]) -> Array | None:
         text: The array.
         row: Shape of its elements.
     """
+    plain = _without_names(text) if b'"' in text else text
     # A parser keeps room for its longest text: a long one has one of its own.
     parser = _own.parser if _own and len(text) <= LONG_PIECES * PIECE_BYTES else simdjson.Parser()
     try:
-        parsed: Any = parser.parse(text)
+        parsed: Any = parser.parse(plain)
     except (ValueError, RuntimeError):  # no JSON, UTF-8 among it; numbers of no type; too deep
         return None
-    flat = _numbers(parsed, b"." in text)
+    flat = _numbers(parsed, b"." in plain)
     if flat is None:
-        flat = _booleans(text)
-    fits = flat is not None and flat.size and _regular(parsed, text, flat.size, row)
-    return flat if fits else None
+        flat = _booleans(plain)
+    fits = flat is not None and flat.size and _regular(parsed, plain, flat.size, row)
+    if flat is None or not fits:
+        return None
+    return flat if plain is text else _with_names(flat, text)
+
+
+def _without_names(text: bytes) -> bytes:
+    """A number in the place of each name of one; blanks keep it from growing together."""
+    for name in NON_FINITE:
+        text = text.replace(b'"%b"' % name.encode(), b" 0 ")
+    return text
+
+
+def _with_names(flat: Array, text: bytes) -> Array:
+    """Elements, with those that the text has by name."""
+    marks = np.frombuffer(text, np.uint8)
+    names = np.flatnonzero(marks == QUOTE)[::2]
+    # As many commas stand before an element as elements.
+    places = np.searchsorted(np.flatnonzero(marks == COMMA), names)
+    first = marks[names + 1]
+    named = flat.astype(np.float64)
+    named[places] = np.where(first == NAN, np.nan, np.where(first == INFINITY, np.inf, -np.inf))
+    return named
 
 
 def _numbers(parsed: Any, fractions: bool) -> Array | None:
@@ -192,7 +217,7 @@ def _booleans(text: bytes) -> Array | None:
     if b'"' in text:
         return None
     marks = np.frombuffer(text, np.uint8)
-    letters: Array = marks[(marks == T) | (marks == F)] == T
+    letters: Array = marks[(marks == TRUE) | (marks == FALSE)] == TRUE
     return letters
 
 
@@ -220,6 +245,7 @@ def _regular(parsed: Any, text: bytes, size: int, row: tuple[int, ...]) -> bool:
     return False
 
 
+@lru_cache(64)
 def _skeleton(shape: tuple[int, ...]) -> bytes:
     """Brackets and commas of nested lists."""
     text = b""

@@ -4,6 +4,7 @@ import gc
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,7 +12,8 @@ import numpy as np
 import orjson
 import pybase64
 
-from lossmeter.errors import MalformedRequest, TooLarge
+from lossmeter.core.spelling import NON_FINITE
+from lossmeter.errors import LossmeterError, MalformedRequest, TooLarge
 from lossmeter.wire import numerals
 from lossmeter.wire.numerals import Text
 
@@ -24,6 +26,7 @@ TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\n\r]*:)?|[{}]', re.DOTA
 # Tensors stand under this key, each behind a key of its own.
 INPUTS = re.compile(rb'"inputs"[ \t\n\r]*:[ \t\n\r]*[{\[]')
 KEY = re.compile(rb'"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*(?=[\["])')
+NAME = re.compile(b'"(?:%b)"' % "|".join(NON_FINITE).encode())
 # What may follow a tensor before the next key.
 AFTER = re.compile(rb"[ \t\n\r,{}\]]*")
 MOST_CUT = 64
@@ -129,10 +132,12 @@ class Cut:
     Attributes:
         text: The body, a mark in the place of each.
         values: The tensors: arrays, bytes of base64, or lists where the array has to be checked.
+        named: Whether names of numbers were in them, which are labels elsewhere.
     """
 
     text: bytes
     values: list[Any]
+    named: bool
 
 
 def cut(body: Text) -> Cut | None:
@@ -146,15 +151,33 @@ def cut(body: Text) -> Cut | None:
         return None
     kept: list[Text] = []
     values: list[Any] = []
-    before = 0
+    before, named = 0, False
     for start, stop in _tensors(body):
         value = _value(body, start, stop)
         if value is None or len(values) == MOST_CUT:
             return None
         kept += [body[before:start], MARKS[len(values)]]
         values.append(value)
+        named |= isinstance(value, np.ndarray) and body.find(b'"', start, stop) >= 0
         before = stop
-    return Cut(b"".join((*kept, body[before:])), values) if values else None
+    return Cut(b"".join((*kept, body[before:])), values, named) if values else None
+
+
+def parse_tensors(body: Text | memoryview) -> Json:
+    """The object in a body, with arrays in the place of tensors where nothing is odd about them.
+
+    Raises:
+        LossmeterError: As ``parse``.
+    """
+    text = bytes(body) if isinstance(body, memoryview) else body
+    found = cut(text)
+    if found is not None and not found.named:
+        with suppress(LossmeterError):
+            around = parse(found.text)
+            if sorted(marks_in(around.get("inputs"))) == list(range(len(found.values))):
+                whole: Json = filled(around, found.values)
+                return whole
+    return parse(text)
 
 
 def marks_in(parsed: Any, depth: int = DEPTH_OF_MARKS) -> list[int]:
@@ -193,8 +216,10 @@ def _tensors(body: Text) -> Iterator[tuple[int, int]]:
 
 
 def _end_of_array(body: Text, start: int) -> int:
-    """Where an array with no string in it ends; 0 if there is one in it."""
+    """Where an array of numbers, or of names of them, ends; 0 if other things are in it."""
     quote = body.find(b'"', start)
+    while quote >= 0 and (name := NAME.match(body, quote)):
+        quote = body.find(b'"', name.end())
     quote = len(body) if quote < 0 else quote
     # Behind a brace may follow the bracket of a list of inputs.
     brace = body.find(b"}", start, quote)
