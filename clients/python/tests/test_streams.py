@@ -34,7 +34,8 @@ from tests.integration.servers import HOST, Service, free_ports, start, stop, un
 LOSS = "squared_error"
 WHOLE = {name: x for name, x in columns(LOSS, "float32", 1000).items() if name != "country"}
 BATCHES = batches(WHOLE, 77)
-BIG = {"predictions": np.zeros(200_000), "targets": np.zeros(200_000)}
+BIG: Arrays = {"predictions": np.zeros(200_000), "targets": np.zeros(200_000)}
+HALF: Arrays = {"predictions": BIG["predictions"]}
 
 
 async def slowly(given: list[Arrays]) -> AsyncIterator[Arrays]:
@@ -109,7 +110,7 @@ REFUSED: dict[str, tuple[list[Arrays], Any, type[LossmeterError], str]] = {
         "NOT_STREAMABLE",
     ),
     "after some rows": (
-        [BIG] * 3 + [{"predictions": BIG["predictions"]}] * 9,
+        [BIG] * 3 + [HALF] * 9,
         "mean",
         InvalidRequest,
         "MISSING_INPUT",
