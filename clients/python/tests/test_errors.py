@@ -34,7 +34,7 @@ from tests.integration.servers import HOST
 
 DATA = {"predictions": np.ones(2), "targets": np.zeros(2)}
 GOOD = pb.EvaluateResponse(
-    value=tensor_pb2.Tensor(dtype="DATA_TYPE_FLOAT64", data=bytes(8)),
+    value=tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT64, data=bytes(8)),
     loss="huber",
     reduction="mean",
     count=2,
