@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from lossmeter_client import InvalidRequest
-from lossmeter_client.arrays import array_of, arrays_of, from_bytes, to_bytes
+from lossmeter_client.arrays import Arrays, array_of, arrays_of, from_bytes, to_bytes
 from lossmeter_client.chunks import cut, may_be_cut
+from lossmeter_client.documents import ArrowStream
 
 
 class Dlpack:
@@ -106,3 +107,33 @@ ROWS = np.zeros((3, 2))
 )
 def test_which_batches_may_be_cut(settings: Any, arrays: Any, may: bool) -> None:
     assert may_be_cut(settings, arrays) is may
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [{"x": np.zeros(3), "y": np.zeros(2)}],
+        [{"x": np.asarray(1.0)}],
+        [{"x": np.zeros(3)}, {"x": np.zeros(3), "y": np.zeros(3)}],
+        [{"x": np.zeros(3)}, {"x": np.zeros(3, np.float32)}],
+    ],
+)
+def test_rows_that_no_arrow_stream_can_hold_are_refused(batches: list[Arrays]) -> None:
+    stream = ArrowStream()
+    with pytest.raises(InvalidRequest) as raised:
+        for batch in batches:
+            list(stream.of(batch))
+    assert raised.value.reason == "SHAPE_MISMATCH"
+
+
+def test_an_arrow_stream_holds_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossmeter_client.chunks.CHUNK_BYTES", 100)
+    x = np.arange(240.0, dtype=np.float32).reshape(20, 3, 4)
+    halves, country = x[:, 0, 0].astype(ml_dtypes.bfloat16), np.asarray(["de", "é"] * 10)
+    stream = ArrowStream()
+    parts = [*stream.of({"x": x, "halves": halves, "country": country}), stream.end()]
+    table = pa.ipc.open_stream(b"".join(parts)).read_all().combine_chunks()
+    assert len(parts) > 10
+    assert np.asarray(table["x"].to_pylist(), np.float32).tobytes() == x.tobytes()
+    assert (table["halves"].to_numpy() == halves.astype(np.float32)).all()
+    assert table["country"].to_pylist() == country.tolist()
