@@ -112,8 +112,8 @@ class Step:
     """One step of an evaluation: what was done, and the numbers of it."""
 
     step: str
-    says: str
-    numbers: Mapping[str, Any]
+    says: str = ""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ class DialectAnswer:
         note: What was done so that it could be asked at all.
     """
 
-    symbol: str
-    framework: str
-    version: str
-    reduction: str
+    symbol: str = ""
+    framework: str = ""
+    version: str = ""
+    reduction: str = ""
     value: Value | None = None
     numerator: float | None = None
     denominator: float | None = None
@@ -228,14 +228,20 @@ class LossDescriptor:
 def answer_of(told: Mapping[str, Any]) -> Answer | Answers:
     """The answer in the fields that every wire has."""
     if "results" in told:
-        results = {name: _one_answer(one) for name, one in told["results"].items()}
+        # A protobuf map has no order of its own.
+        results = {name: _one_answer(one) for name, one in sorted(told["results"].items())}
         return Answers(results, told.get("total"), tuple(told.get("skipped", ())))
     return _one_answer(told)
 
 
 def _one_answer(told: Mapping[str, Any]) -> Answer:
-    groups = {name: _known(Group, group) for name, group in told.get("groups", {}).items()}
-    return _known(Answer, {**told, "groups": groups} if groups else told)
+    made = dict(told)
+    if isinstance(value := told.get("value"), Mapping):
+        made["value"] = dict(sorted(value.items()))
+    if "groups" in told:
+        groups = sorted(told["groups"].items())
+        made["groups"] = {label: _known(Group, group) for label, group in groups}
+    return _known(Answer, made)
 
 
 def explanation_of(told: Mapping[str, Any]) -> Explanation:
@@ -244,7 +250,7 @@ def explanation_of(told: Mapping[str, Any]) -> Explanation:
         _one_answer(told),
         told.get("symbol", ""),
         told.get("framework", ""),
-        tuple(_known(Step, {"numbers": {}, **step}) for step in told.get("steps", ())),
+        tuple(_known(Step, step) for step in told.get("steps", ())),
         tuple(_known(DialectAnswer, one) for one in told.get("dialects", ())),
     )
 

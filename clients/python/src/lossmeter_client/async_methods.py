@@ -32,7 +32,7 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-Path = str | PathLike[str]
+FilePath = str | PathLike[str]
 
 
 async def each(batches: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
@@ -147,7 +147,7 @@ class AsyncMethods(Settings, ABC):
 
     async def evaluate_file(
         self,
-        path: Path,
+        path: FilePath,
         loss: Loss,
         *,
         predictions: str | None = None,

@@ -22,6 +22,7 @@ from lossmeter_client.answers import (
 from lossmeter_client.arrays import STRING, Array, Arrays, dtype_name, to_bytes
 from lossmeter_client.calls import Call
 from lossmeter_client.chunks import cut
+from lossmeter_client.errors import invalid
 from lossmeter_client.requests import Evaluation
 
 JSON = "application/json"
@@ -90,14 +91,26 @@ class ArrowStream:
         self._pa = pyarrow
         self._sink = _Parts()
         self._writer: Any = None
+        self._schema: Any = None
 
     def of(self, batch: Arrays) -> Iterator[bytes]:
-        """The bytes of the next rows."""
+        """The bytes of the next rows.
+
+        Raises:
+            InvalidRequest: Inputs differ in length, or from those of the first rows.
+        """
+        lengths = {x.shape[:1] for x in batch.values()}
+        if len(lengths) > 1 or () in lengths:
+            raise invalid("SHAPE_MISMATCH", "inputs", "inputs must have the same number of rows")
         for piece in cut(batch):
-            columns = {name: self._column(x) for name, x in piece.items()}
-            rows = self._pa.record_batch(columns)
+            rows = self._pa.record_batch({name: self._column(x) for name, x in piece.items()})
             if self._writer is None:
                 self._writer = self._pa.ipc.new_stream(self._sink, rows.schema)
+                self._schema = rows.schema
+            if rows.schema != self._schema:
+                raise invalid(
+                    "SHAPE_MISMATCH", "inputs", "a batch differs from the first in its inputs"
+                )
             self._writer.write_batch(rows)
             yield self._sink.taken()
 
@@ -109,6 +122,8 @@ class ArrowStream:
 
     def _column(self, x: Array) -> Any:
         """Rows of numbers; further axes are lists of fixed size."""
+        if x.dtype.kind == "V":
+            x = x.astype(np.float32)  # Arrow has no bfloat16, which float32 holds and becomes
         column = self._pa.array(np.ascontiguousarray(x).reshape(-1))
         for size in reversed(x.shape[1:]):
             column = self._pa.FixedSizeListArray.from_arrays(column, size)

@@ -25,6 +25,7 @@ from lossmeter_client.v1 import loss_service_pb2 as pb
 from lossmeter_client.v1 import tensor_pb2
 
 PREFIX = "DATA_TYPE_"
+ANSWERS = (pb.EvaluateResponse, pb.ExplainResponse)
 M = TypeVar("M", bound=Message)
 
 
@@ -141,6 +142,8 @@ def _told(found: Message) -> dict[str, Any]:
         told[field.name] = _plain(field.name, content)
     if "value" not in told and "groups" in told:
         told["value"] = {label: group["value"] for label, group in told["groups"].items()}
+    if isinstance(found, ANSWERS) and not found.results:
+        told.setdefault("value", {})  # of no rows there are no groups
     return told
 
 

@@ -24,7 +24,7 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-Path = str | PathLike[str]
+FilePath = str | PathLike[str]
 
 
 class Methods(Settings, ABC):
@@ -158,7 +158,7 @@ class Methods(Settings, ABC):
 
     def evaluate_file(
         self,
-        path: Path,
+        path: FilePath,
         loss: Loss,
         *,
         predictions: str | None = None,

@@ -105,9 +105,7 @@ class HttpConnection(Settings):
         return request
 
     def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
-        # Arrow has no bfloat16.
-        known = all(x.dtype.kind != "V" for x in evaluation.arrays.values())
-        return known and _has_arrow() and super()._goes_in_pieces(evaluation)
+        return _has_arrow() and super()._goes_in_pieces(evaluation)
 
 
 def _has_arrow() -> bool:

@@ -51,6 +51,8 @@ RETRIES = {
 }
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.service_config", json.dumps(RETRIES)),
+    # What is longer is sent once: gRPC's own bound is 256 KiB.
+    ("grpc.per_rpc_retry_buffer_size", 2 * UNARY_BYTES),
     # The service says what is too large, with a reason.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
