@@ -14,12 +14,6 @@ from benchmarks.peers.wires import call
 # Those whose packages are in this environment too.
 SERVED = ("floor", "bare_uvicorn", "bare_grpcio", "naive_fastapi", "flight", "lossmeter")
 BATCHES = {"small": Batch.of(32), "medium": Batch.of(20_000)}
-# Wires that the service is to have; the line goes when it has them.
-ABSENT = {
-    "Lossmeter, Arrow stream",
-    *(f"Lossmeter, OIP {x}" for x in ("JSON", "binary REST", "gRPC")),
-}
-AWAITED = pytest.mark.xfail(raises=Failed, reason="not there yet")
 ANSWERED = {"small", "small p99", "medium", "medium p99", "rate", "peak"}
 
 
@@ -29,15 +23,9 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.peers.measure.REFUSING_S", 0.2)
 
 
-def served() -> list[object]:
-    return [
-        pytest.param(row, id=row.title, marks=AWAITED if row.title in ABSENT else ())
-        for row in ROWS
-        if row.server in SERVED
-    ]
-
-
-@pytest.mark.parametrize("row", served())
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.server in SERVED], ids=lambda row: row.title
+)
 def test_a_row_is_measured(row: Row) -> None:
     figures = measure(row, BATCHES, seconds=0.0)
     assert set(figures) == ANSWERED
