@@ -1,7 +1,9 @@
 """The service beside its peers, in one run.
 
-make bench-peers                                    all of them
-make bench-peers ARGS="--only floor --only MLServer --rounds 1 --seconds 0.2"
+    make bench-peers                                    all of them
+    make bench-peers ARGS="--only floor --only MLServer --rounds 1 --seconds 0.2"
+
+Every figure is the median of interleaved rounds; ratios to the floor carry to other machines.
 """
 
 import itertools

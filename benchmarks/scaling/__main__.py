@@ -1,7 +1,9 @@
 """Time and memory against rows streamed, and requests against workers and callers.
 
-make bench-scaling                        a thousand rows to a hundred million
-make bench-scaling ARGS="--largest 6"     to a million
+    make bench-scaling                        a thousand rows to a hundred million
+    make bench-scaling ARGS="--largest 6"     to a million
+
+Every figure is a median; the picture and the results are written over the last ones.
 """
 
 import itertools
@@ -57,7 +59,12 @@ def main(
             failed[title] = str(error)
         if len(found) > 1:
             streams[title] = found
-    rates = {title: per_second(title, rounds, seconds) for title in SMALL}
+    rates: dict[str, list[Rate]] = {}
+    for title in SMALL:
+        try:
+            rates[title] = per_second(title, rounds, seconds)
+        except (Failed, Refused, OSError) as error:
+            failed[title] = str(error)
     results = Results(hardware(), rounds, streams, rates, failed)
     console.print(streams_table(results))
     console.print("\n".join(results.remarks()), markup=False)

@@ -1,7 +1,4 @@
-"""Results of scaling as tables and Markdown.
-
-python -m benchmarks.scaling.report      the Markdown of the last results
-"""
+"""Results of scaling as tables; `python -m benchmarks.scaling.report` prints them as Markdown."""
 
 import json
 from dataclasses import asdict, dataclass
