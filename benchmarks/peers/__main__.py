@@ -22,6 +22,7 @@ from benchmarks.peers.environments import NotInstalled, requirements
 from benchmarks.peers.hardware import hardware
 from benchmarks.peers.measure import Failed, Figures, measure
 from benchmarks.peers.plot import draw
+from benchmarks.peers.processes import end_when_told
 from benchmarks.peers.report import Measured, Results, remarks, table
 
 SIZES = {"small": 32, "medium": 10_000, "json": 100_000, "large": 1_000_000}
@@ -35,6 +36,7 @@ def main(
     seconds: Annotated[float, typer.Option(min=0, help="For each figure, in each round.")] = 1.0,
 ) -> None:
     """Measure, print a table, and, where no row is left out, write results and picture."""
+    end_when_told()
     rows = [row for row in ROWS if not only or any(part in row.title for part in only)]
     results = Results(hardware(), pinned(rows), rounds, seconds, measured(rows, rounds, seconds))
     console.print(table(results))

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -90,6 +91,11 @@ def running(server: str, *arguments: str, **variables: str) -> Iterator[Server]:
             yield Server(ports, process, log)
         finally:
             _end(process)
+
+
+def end_when_told() -> None:
+    """Take SIGTERM as an exit, so that the server that runs is ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _free_ports() -> tuple[int, int]:

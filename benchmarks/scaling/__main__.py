@@ -21,7 +21,7 @@ from benchmarks.peers.batch import Batch
 from benchmarks.peers.catalogue import LOSSMETER, ROWS
 from benchmarks.peers.hardware import hardware
 from benchmarks.peers.measure import MIB, Failed, throughput, when_ready
-from benchmarks.peers.processes import running
+from benchmarks.peers.processes import end_when_told, running
 from benchmarks.peers.wires import Refused
 from benchmarks.scaling.plot import draw
 from benchmarks.scaling.report import CALLERS, Point, Rate, Results, rates_table, streams_table
@@ -48,6 +48,7 @@ def main(
     seconds: Annotated[float, typer.Option(min=0, help="For each rate, in each round.")] = 1.0,
 ) -> None:
     """Measure, print tables, write the results and their picture."""
+    end_when_told()
     console = Console(width=120)
     failed: dict[str, str] = {}
     streams: dict[str, list[Point]] = {}
