@@ -1,7 +1,9 @@
 """The service beside its peers, in one run.
 
-make bench-peers                                    all of them
-make bench-peers ARGS="--only floor --only MLServer --rounds 1 --seconds 0.2"
+    make bench-peers                                    all of them
+    make bench-peers ARGS="--only floor --only MLServer --rounds 1 --seconds 0.2"
+
+Every figure is the median of interleaved rounds; ratios to the floor carry to other machines.
 """
 
 import itertools
@@ -20,6 +22,7 @@ from benchmarks.peers.environments import NotInstalled, requirements
 from benchmarks.peers.hardware import hardware
 from benchmarks.peers.measure import Failed, Figures, measure
 from benchmarks.peers.plot import draw
+from benchmarks.peers.processes import end_when_told
 from benchmarks.peers.report import Measured, Results, remarks, table
 
 SIZES = {"small": 32, "medium": 10_000, "json": 100_000, "large": 1_000_000}
@@ -33,6 +36,7 @@ def main(
     seconds: Annotated[float, typer.Option(min=0, help="For each figure, in each round.")] = 1.0,
 ) -> None:
     """Measure, print a table, and, where no row is left out, write results and picture."""
+    end_when_told()
     rows = [row for row in ROWS if not only or any(part in row.title for part in only)]
     results = Results(hardware(), pinned(rows), rounds, seconds, measured(rows, rounds, seconds))
     console.print(table(results))

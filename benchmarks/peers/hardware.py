@@ -15,6 +15,5 @@ def hardware() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     processor = models[0] if models else platform.machine()
     cores = len(os.sched_getaffinity(0))
-    return (
-        f"{processor}, {cores} cores, {memory:.0f} GiB, Linux, Python {platform.python_version()}"
-    )
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{processor}, {cores} cores, {memory:.0f} GiB, {system}"

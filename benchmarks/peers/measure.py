@@ -131,7 +131,7 @@ def throughput(wire: Wire, port: int, request: Request, many: int, seconds: floa
 
     def count(connection: Connection) -> int:
         asked = 0
-        while time.perf_counter() < begun + seconds:
+        while not asked or time.perf_counter() < begun + seconds:
             connection.ask(request)
             asked += 1
         return asked

@@ -1,6 +1,6 @@
 """The picture of a run: a row for each server and wire, a panel for each question.
 
-python -m benchmarks.peers.plot      draws the last results again
+`python -m benchmarks.peers.plot` draws the last results again.
 """
 
 from pathlib import Path

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -63,8 +64,13 @@ def _peak(pid: int) -> int:
 
 
 @contextmanager
-def running(server: str, *arguments: str) -> Iterator[Server]:
+def running(server: str, *arguments: str, **variables: str) -> Iterator[Server]:
     """A server on free ports, which may not answer yet.
+
+    Args:
+        server: Its name in servers/, or the service itself.
+        arguments: Flags of the service.
+        variables: Of its environment, beside those that are there.
 
     Raises:
         NotInstalled: Its packages cannot be had here.
@@ -79,11 +85,17 @@ def running(server: str, *arguments: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
         with log.open("wb") as out:
-            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+            environment = {**os.environ, **variables}
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
         try:
             yield Server(ports, process, log)
         finally:
             _end(process)
+
+
+def end_when_told() -> None:
+    """Take SIGTERM as an exit, so that the server that runs is ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _free_ports() -> tuple[int, int]:

@@ -1,7 +1,4 @@
-"""Results as a table: on the terminal, and in Markdown.
-
-python -m benchmarks.peers.report      the Markdown of the last results
-"""
+"""Results as a table; `python -m benchmarks.peers.report` prints it as Markdown."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +12,7 @@ from benchmarks.peers.measure import Figures
 
 RESULTS = Path("benchmarks/results/peers.json")
 NONE = "–"
-# Column by figure; whether the ratio to the floor is of times or of rates.
+# The table's column of each figure; those in RATIOS have their ratio to the floor beside them.
 HEADINGS = {
     "small": "32 rows: p50 ms",
     "small p99": "p99 ms",

@@ -1,7 +1,9 @@
 """Time and memory against rows streamed, and requests against workers and callers.
 
-make bench-scaling                        a thousand rows to a hundred million
-make bench-scaling ARGS="--largest 6"     to a million
+    make bench-scaling                        a thousand rows to a hundred million
+    make bench-scaling ARGS="--largest 6"     to a million
+
+Every figure is a median; the picture and the results are written over the last ones.
 """
 
 import itertools
@@ -19,7 +21,8 @@ from benchmarks.peers.batch import Batch
 from benchmarks.peers.catalogue import LOSSMETER, ROWS
 from benchmarks.peers.hardware import hardware
 from benchmarks.peers.measure import MIB, Failed, throughput, when_ready
-from benchmarks.peers.processes import running
+from benchmarks.peers.processes import end_when_told, running
+from benchmarks.peers.wires import Refused
 from benchmarks.scaling.plot import draw
 from benchmarks.scaling.report import CALLERS, Point, Rate, Results, rates_table, streams_table
 from benchmarks.scaling.stream import Stream
@@ -33,6 +36,8 @@ SMALL = ("Lossmeter, JSON", "Lossmeter, gRPC")
 WORKERS = (1, 2)
 SMALLEST = 3
 TOLERANCE = 1e-6
+# The longest stream is more than a body may be by default.
+ROOM = {f"LOSSMETER_MAX_{kind}_BYTES": str(2**32) for kind in ("BODY", "UNFOLDED")}
 WIRES = {row.title: row.wire for row in ROWS}
 TINY = Batch.of(32)
 
@@ -43,15 +48,24 @@ def main(
     seconds: Annotated[float, typer.Option(min=0, help="For each rate, in each round.")] = 1.0,
 ) -> None:
     """Measure, print tables, write the results and their picture."""
+    end_when_told()
     console = Console(width=120)
     failed: dict[str, str] = {}
     streams: dict[str, list[Point]] = {}
     for title in STREAMS:
+        found: list[Point] = []
         try:
-            streams[title] = points(title, largest, rounds)
-        except Failed as error:
+            found.extend(points(title, largest, rounds))
+        except (Failed, Refused, OSError) as error:
             failed[title] = str(error)
-    rates = {title: found(title, rounds, seconds) for title in SMALL}
+        if len(found) > 1:
+            streams[title] = found
+    rates: dict[str, list[Rate]] = {}
+    for title in SMALL:
+        try:
+            rates[title] = per_second(title, rounds, seconds)
+        except (Failed, Refused, OSError) as error:
+            failed[title] = str(error)
     results = Results(hardware(), rounds, streams, rates, failed)
     console.print(streams_table(results))
     console.print("\n".join(results.remarks()), markup=False)
@@ -60,7 +74,7 @@ def main(
     draw(results)
 
 
-def points(title: str, largest: int, rounds: int) -> list[Point]:
+def points(title: str, largest: int, rounds: int) -> Iterator[Point]:
     """Median seconds and the server's peak memory for each length of stream, shortest first.
 
     One server takes them all, so that its peak after each length is that of this length or a
@@ -68,10 +82,12 @@ def points(title: str, largest: int, rounds: int) -> list[Point]:
 
     Raises:
         Failed: The wire is not answered, or wrongly.
+        Refused: A length is not taken.
+        OSError: The server went away.
     """
-    wire, measured = WIRES[title], []
+    wire = WIRES[title]
     with (
-        running(LOSSMETER) as server,
+        running(LOSSMETER, **ROOM) as server,
         closing(when_ready(wire, server, TINY)) as connection,
     ):
         for rows in (10**power for power in range(SMALLEST, largest + 1)):
@@ -82,12 +98,10 @@ def points(title: str, largest: int, rounds: int) -> list[Point]:
                 taken.append(time.perf_counter() - start)
                 if not math.isclose(wire.value(answer), stream.value, rel_tol=TOLERANCE):
                     raise Failed(f"a wrong answer for {rows:,} rows")
-            peak = server.peak_bytes() / MIB
-            measured.append(Point(rows, statistics.median(taken), peak))
-    return measured
+            yield Point(rows, statistics.median(taken), server.peak_bytes() / MIB)
 
 
-def found(title: str, rounds: int, seconds: float) -> list[Rate]:
+def per_second(title: str, rounds: int, seconds: float) -> list[Rate]:
     """Median requests per second for each number of workers and callers."""
     wire = WIRES[title]
     request = wire.request(TINY)

@@ -1,6 +1,6 @@
 """The picture of scaling: time and memory against rows, requests against callers.
 
-python -m benchmarks.scaling.plot      draws the last results again
+`python -m benchmarks.scaling.plot` draws the last results again.
 """
 
 import math

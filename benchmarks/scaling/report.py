@@ -1,7 +1,4 @@
-"""Results of scaling as tables and Markdown.
-
-python -m benchmarks.scaling.report      the Markdown of the last results
-"""
+"""Results of scaling as tables; `python -m benchmarks.scaling.report` prints them as Markdown."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -107,10 +104,16 @@ def streams_table(results: Results) -> Table:
     for title in results.streams:
         shown.add_column(f"{title}: ms", justify="right")
         shown.add_column("peak MiB", justify="right")
-    for points in zip(*results.streams.values(), strict=True):
-        cells = [(f"{p.seconds * MILLISECONDS:,.1f}", f"{p.peak_mib:,.0f}") for p in points]
-        shown.add_row(f"{points[0].rows:,}", *(text for pair in cells for text in pair))
+    for rows in sorted({point.rows for points in results.streams.values() for point in points}):
+        found = [{p.rows: p for p in points}.get(rows) for points in results.streams.values()]
+        shown.add_row(f"{rows:,}", *(text for point in found for text in _cells(point)))
     return shown
+
+
+def _cells(point: Point | None) -> tuple[str, str]:
+    return (
+        (f"{point.seconds * MILLISECONDS:,.1f}", f"{point.peak_mib:,.0f}") if point else ("–", "–")
+    )
 
 
 def rates_table(results: Results) -> Table:
