@@ -15,7 +15,7 @@ PIECE = BASE64_CHARACTERS // 4 * 3
 def read(text: str, count: int) -> bytes:
     tensor = {"dtype": "uint8", "shape": [count], "base64": text}
     body = orjson.dumps({"loss": "huber", "inputs": {"predictions": tensor}})
-    return read_request(body)[1].arrays["predictions"].tobytes()
+    return bytes(read_request(body)[1].arrays["predictions"].tobytes())
 
 
 @pytest.mark.parametrize(
