@@ -19,7 +19,7 @@ from lossmeter.v1.loss_service_pb2_grpc import LossServiceStub
 HOST = "127.0.0.1"
 # The console script beside this interpreter: what an operator types.
 LOSSMETER = str(Path(sys.executable).with_name("lossmeter"))
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 PAUSE_SECONDS = 0.02
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]

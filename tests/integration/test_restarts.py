@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_replaced_soon(pair: Service)
     os.kill(min(known), signal.SIGKILL)
     assert until(lambda: workers(pair) - known != set())
     (starting,) = workers(pair) - known
-    time.sleep(0.1)  # the supervisor asks it how it is
+    time.sleep(0.8)  # by then the supervisor waits to be told how it is
     os.kill(starting, signal.SIGKILL)
     known.add(starting)
     assert until(lambda: workers(pair) - known != set(), BOOT_SECONDS)

@@ -200,7 +200,8 @@ def serve(settings: Settings) -> None:
     """Run until told to stop.
 
     Raises:
-        OSError: A port is taken, or the folder of losses cannot be read.
+        OSError: A port is taken, the folder of losses cannot be read, or several workers have no
+            temporary folder to count in.
         ParameterInvalid: Settings that exclude each other.
         BackendUnsupported: The backend or its device is not here, or what runs graphs is not.
         InvalidRequest: An expression of the settings is wrong.
