@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from struct import error as StructError
+from tokenize import TokenError
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 from zlib import error as ZlibError
@@ -91,6 +92,7 @@ def form_of(start: bytes) -> Form | None:
 FAULTS = (
     *(pa.ArrowException, OSError, BadZipFile, ZlibError, StructError, EOFError, MemoryError),
     *(ValueError, LookupError, ArithmeticError, NotImplementedError, SyntaxError, RecursionError),
+    *(TypeError, TokenError),
 )
 
 

@@ -35,11 +35,11 @@ class SafetensorsRows:
 
     def __init__(self, data: memoryview) -> None:
         size = int.from_bytes(data[:LENGTH_BYTES], "little")
-        if size > MOST_HEADER:
-            raise TooLarge("the header is too large", limit=MOST_HEADER, actual=size)
         end = LENGTH_BYTES + size
         if not size or end > len(data):
             raise MalformedRequest("the header ends too early")
+        if size > MOST_HEADER:
+            raise TooLarge("the header is too large", limit=MOST_HEADER, actual=size)
         self._told: dict[str, Any] = dict(parse(data[LENGTH_BYTES:end]))
         self._told.pop(ABOUT, None)
         self._data = data[end:]
