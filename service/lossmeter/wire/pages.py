@@ -1,99 +1,107 @@
-"""The headers of the pages of a Parquet column, in Thrift's compact protocol.
+"""What a Parquet file says of itself: its footer, and the headers of its pages.
 
-They say what a page unfolds to and how many values it holds; no reader of them is offered by Arrow.
+Arrow believes what a page says that it unfolds to, and its own classes for the footer end the
+process where one of a column is not as it should be.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from lossmeter.errors import MalformedRequest
+from lossmeter.errors import MalformedRequest, TooLarge
+from lossmeter.wire.thrift import Reader, Struct
 
-# Types of the compact protocol.
-TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
-# Fields of parquet.thrift: PageHeader, and the structs for each kind of page in it.
+MAGIC = b"PAR1"
+LENGTH_BYTES = 4
+MOST_FOOTER = 16 * 2**20
+# Ids of fields in parquet.thrift: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData.
+ROWS, ROW_GROUPS = 3, 4
+COLUMNS = 1
+METADATA, ENCRYPTED = 3, 8
+TYPE, PATH, VALUES, FOLDED_SIZE, DATA_OFFSET, DICTIONARY_OFFSET = 1, 3, 5, 7, 9, 11
+# PageHeader, and the structs for each kind of page in it.
 UNFOLDED, FOLDED = 2, 3
-DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 5, 7, 8
-VALUES = 1
-MOST_DEPTH = 8
-MOST_BITS = 70
+KINDS, PAGE_VALUES = (5, 7, 8), 1
+# Bytes of a value in memory by its type: BOOLEAN, INT32, INT96, FLOAT; else what its place takes.
+VALUE_BYTES = {0: 1, 1: 4, 3: 12, 4: 4}
+PLACE_BYTES = 8
 
 
-class Page(NamedTuple):
-    """What a page says of itself."""
+class Chunk(NamedTuple):
+    """The values of a column in a row group.
 
-    unfolded_bytes: int
+    Attributes:
+        path: The column, and what of it where it is nested.
+        start: Where its pages begin.
+        size: How many bytes they are.
+        values: How many values it has.
+        width: Bytes of one in memory.
+    """
+
+    path: str
+    start: int
+    size: int
     values: int
+    width: int
 
 
-def pages(chunk: memoryview) -> Iterator[Page]:
-    """The pages of a column chunk.
+def chunks(data: memoryview) -> tuple[int, list[Chunk]]:
+    """The rows and the column chunks of a Parquet file, as its footer tells them.
 
     Raises:
-        MalformedRequest: There is none where one must be.
+        MalformedRequest: It is none, or is encrypted.
+        TooLarge: Its footer is too large.
     """
-    at = 0
-    while at < len(chunk):
-        reader = _Reader(chunk, at)
+    ends = 2 * len(MAGIC) + LENGTH_BYTES
+    if len(data) < ends or data[: len(MAGIC)] != MAGIC or data[-len(MAGIC) :] != MAGIC:
+        raise MalformedRequest("this is no Parquet")
+    end = len(data) - len(MAGIC) - LENGTH_BYTES
+    size = int.from_bytes(data[end : end + LENGTH_BYTES], "little")
+    if size > end:
+        raise MalformedRequest("the footer ends too early")
+    if size > MOST_FOOTER:
+        raise TooLarge("the footer is too large", limit=MOST_FOOTER, actual=size)
+    try:
+        footer = Reader(data[end - size : end]).struct()
+        return footer[ROWS], [
+            _chunk(column) for group in footer[ROW_GROUPS] for column in group[COLUMNS]
+        ]
+    except (LookupError, TypeError, AttributeError):
+        raise MalformedRequest("the footer is not as it should be") from None
+
+
+def _chunk(column: Struct) -> Chunk:
+    if ENCRYPTED in column:
+        raise MalformedRequest("a column is encrypted")
+    told: Struct = column[METADATA]
+    start, size, values = (_whole(told[field]) for field in (DATA_OFFSET, FOLDED_SIZE, VALUES))
+    # As Arrow reads them.
+    if 0 < _whole(told.get(DICTIONARY_OFFSET, 0)) < start:
+        start = told[DICTIONARY_OFFSET]
+    path = ".".join(bytes(part).decode() for part in told[PATH])
+    return Chunk(path, start, size, values, VALUE_BYTES.get(told[TYPE], PLACE_BYTES))
+
+
+def _whole(number: Any) -> int:
+    if not isinstance(number, int) or number < 0:
+        raise MalformedRequest("a column says nothing sensible of its size")
+    return number
+
+
+def sizes(chunk: Chunk, data: memoryview) -> Iterator[int]:
+    """Of each page its bytes, or those of the values in it where these are more.
+
+    Raises:
+        MalformedRequest: There is no page where one must be.
+    """
+    pages, at = data[chunk.start : chunk.start + chunk.size], 0
+    while at < len(pages):
+        reader = Reader(pages, at)
         header = reader.struct()
-        unfolded, folded = header.get((UNFOLDED,), -1), header.get((FOLDED,), -1)
-        values = sum(
-            header.get((kind, VALUES), 0) for kind in (DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2)
-        )
-        if min(unfolded, folded, values) < 0:
-            raise MalformedRequest("a page of a column says nothing sensible of its size")
-        yield Page(unfolded, values)
-        at = reader.at + folded
+        values = [header[kind].get(PAGE_VALUES, 0) for kind in KINDS if _is_struct(header, kind)]
+        values = [_whole(number) for number in values]
+        yield max(_whole(header.get(UNFOLDED)), sum(values) * chunk.width)
+        at = reader.at + _whole(header.get(FOLDED))
 
 
-class _Reader:
-    """A reader of one struct: its whole numbers by their places, all else passed over."""
-
-    def __init__(self, data: memoryview, at: int) -> None:
-        self._data = data
-        self.at = at
-
-    def struct(self, place: tuple[int, ...] = ()) -> dict[tuple[int, ...], int]:
-        """The whole numbers in a struct and in the structs within, by the path of field ids."""
-        if len(place) > MOST_DEPTH:
-            raise MalformedRequest("a page's header is nested too deep")
-        found: dict[tuple[int, ...], int] = {}
-        field = 0
-        while head := self._byte():
-            field = field + (head >> 4) if head >> 4 else self._signed()
-            here = (*place, field)
-            kind = head & 15
-            if kind in (I16, I32, I64):
-                found[here] = self._signed()
-            elif kind == STRUCT:
-                found |= self.struct(here)
-            elif kind not in (TRUE, FALSE):
-                self._skip(kind)
-        return found
-
-    def _skip(self, kind: int) -> None:
-        if kind == BINARY:
-            size = self._number()
-            self.at += size
-        elif kind in (BYTE, DOUBLE):
-            self.at += 1 if kind == BYTE else 8
-        else:
-            raise MalformedRequest("a page's header holds what none does")
-
-    def _signed(self) -> int:
-        number = self._number()
-        return (number >> 1) ^ -(number & 1)
-
-    def _number(self) -> int:
-        number = 0
-        for shift in range(0, MOST_BITS, 7):
-            byte = self._byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-        raise MalformedRequest("a number in a page's header is too long")
-
-    def _byte(self) -> int:
-        if self.at >= len(self._data):
-            raise MalformedRequest("a page's header ends too early")
-        self.at += 1
-        return self._data[self.at - 1]
+def _is_struct(header: Struct, kind: int) -> bool:
+    return isinstance(header.get(kind), dict)
