@@ -1,7 +1,10 @@
 """Requests whose body is tensors, written by the libraries that everybody writes them with."""
 
+import gzip
 import io
 import json
+import sys
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +22,11 @@ from tests.integration.replies import Reply, of_rest
 from tests.integration.servers import Service
 from tests.integration.wires import Ask
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 ROWS = 3
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -26,6 +34,11 @@ NPZ = "application/x-npz"
 SAFETENSORS = "application/vnd.safetensors"
 CSV = "text/csv"
 Arrays = Mapping[str, Array]
+FOLDS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstd.compress,
+}
 
 
 def table(inputs: Arrays) -> pa.Table:

@@ -1,14 +1,13 @@
 """Bodies of tensors that are wrong, hostile or cut off: each is refused, and leaves nothing."""
 
-import gzip
 import io
 import socket
 import struct
 import threading
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from lossmeter.transports.rest.unfolding import zstd
 from tests.integration.bodies import (
     ARROW,
     CSV,
+    FOLDS,
     NPZ,
     PARQUET,
     SAFETENSORS,
@@ -218,11 +217,8 @@ def test_a_column_that_the_loss_needs(service: Service, form: Callable[..., byte
     assert (told["reason"], told["field"]) == ("MISSING_INPUT", "inputs.targets")
 
 
-FOLDED = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd.compress}
-
-
 @pytest.mark.parametrize("media", [ARROW, PARQUET, "application/json"])
-@pytest.mark.parametrize(("encoding", "fold"), FOLDED.items(), ids=FOLDED)
+@pytest.mark.parametrize(("encoding", "fold"), FOLDS.items(), ids=FOLDS)
 def test_an_encoding_that_is_broken(
     service: Service, encoding: str, fold: Callable[[bytes], bytes], media: str
 ) -> None:
@@ -237,8 +233,7 @@ def test_an_encoding_that_is_broken(
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A server that unfolds little, and waits briefly."""
     log = tmp_path_factory.mktemp("small") / "log"
-    limits = {"max_unfolded_bytes": LIMIT, "stream_idle_seconds": 1}
-    with serving(log, **limits) as started:
+    with serving(log, max_unfolded_bytes=LIMIT, stream_idle_seconds=1) as started:
         ask(started, arrow(GOOD), ARROW)
         ask(started, parquet(GOOD), PARQUET)
         yield started
@@ -269,16 +264,20 @@ def column_of_runs() -> bytes:
     return bytes(sink.getvalue())
 
 
+def folded(fold: Callable[[bytes], bytes]) -> bytes:
+    return fold(arrow(WIDE, 2**20))
+
+
 WIDE = {"predictions": np.zeros(8 * MIB), "targets": np.zeros(8 * MIB)}
 BOMBS: Mapping[str, tuple[Callable[[], bytes], str, str]] = {
     **{
-        f"{encoding} of {media}": (lambda fold=fold: fold(ZEROS), media, encoding)
-        for encoding, fold in FOLDED.items()
+        f"{encoding} of {media}": (partial(fold, ZEROS), media, encoding)
+        for encoding, fold in FOLDS.items()
         for media in (PARQUET, "application/json")
     },
     **{
-        f"{encoding} of Arrow": (lambda fold=fold: fold(arrow(WIDE, 2**20)), ARROW, encoding)
-        for encoding, fold in FOLDED.items()
+        f"{encoding} of Arrow": (partial(folded, fold), ARROW, encoding)
+        for encoding, fold in FOLDS.items()
     },
     "Arrow of zstd": (lambda: arrow(WIDE, 2**30, "zstd"), ARROW, ""),
     "Arrow of lz4 in small batches": (lambda: arrow(WIDE, 2**16, "lz4"), ARROW, ""),

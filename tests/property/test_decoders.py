@@ -1,8 +1,6 @@
 """What bytes of any kind do to the decoders: an answer, or a refusal that says why."""
 
-import gzip
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import orjson
@@ -16,12 +14,13 @@ from lossmeter.app.streaming import evaluate_blocks
 from lossmeter.errors import LossmeterError
 from lossmeter.plan.request import EvaluateSpec, read_evaluate
 from lossmeter.transports.rest.bodies import Asked, Pieces
-from lossmeter.transports.rest.unfolding import Unfolding, unfolded, zstd
+from lossmeter.transports.rest.unfolding import Unfolding, unfolded
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.wire.forms import OF_MEDIA, Form, form_of
 from lossmeter.wire.json import read_request
 from lossmeter.wire.protobuf import read_spec, read_tensors
 from tests.integration.bodies import (
+    FOLDS,
     WIRES,
     Wire,
     arrow,
@@ -37,7 +36,10 @@ PLAIN: dict[str, Array] = {
     "mask": np.array([True, True, False, True]),
 }
 WORDS: dict[str, Array] = {**PLAIN, "country": np.array(["de", "fr", "de", "é"])}
-MATRIX: dict[str, Array] = {"predictions": np.ones((4, 2), np.float32), "targets": np.zeros((4, 2), np.float16)}
+MATRIX: dict[str, Array] = {
+    "predictions": np.ones((4, 2), np.float32),
+    "targets": np.zeros((4, 2), np.float16),
+}
 SPECS = (
     read_evaluate({"loss": "squared_error"}),
     read_evaluate({"loss": "squared_error", "reduction": {"name": "mean", "by": "country"}}),
@@ -145,11 +147,6 @@ def test_messages(content: bytes) -> None:
         assert error.reason != "INTERNAL"
 
 
-FOLDS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "deflate": zlib.compress,
-    "zstd": zstd.compress,
-}
 TEXT = b"one loss, one number; " * 200
 
 

@@ -18,7 +18,7 @@ from lossmeter.transports.rest.unfolding import Buffer
 from lossmeter.wire.answers import answer_body, explanation_body
 from lossmeter.wire.forms import OF_MEDIA, form_of
 from lossmeter.wire.json import read_merge, read_request
-from lossmeter.wire.values import WRITERS, values_body
+from lossmeter.wire.values import values_body
 
 
 class Work(NamedTuple):
@@ -98,13 +98,11 @@ def _explained(engine: Engine, _: str, spec: EvaluateSpec, blocks: Iterator[Tens
 
 
 def _reply(answer: Answer | Answers, accept: str) -> Reply:
-    """The answer as JSON, or its loss values in the form that the caller takes first."""
-    for media in (item.split(";")[0].strip().lower() for item in accept.split(",") if accept):
-        if media not in WRITERS:
-            break
-        body = values_body(answer, media)
-        if body is not None:
-            return Reply(body, fields={"content-type": media})
+    """The answer as JSON, or its loss values where the caller takes a form of them first."""
+    first, *settings = (part.strip().lower() for part in accept.split(",")[0].split(";"))
+    body = None if "q=0" in settings else values_body(answer, first)
+    if body is not None:
+        return Reply(body, fields={"content-type": first})
     return Reply(answer_body(answer))
 
 
