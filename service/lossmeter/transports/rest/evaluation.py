@@ -99,7 +99,8 @@ def _explained(engine: Engine, _: str, spec: EvaluateSpec, blocks: Iterator[Tens
 
 def _reply(answer: Answer | Answers, accept: str) -> Reply:
     """The answer as JSON, or its loss values where the caller takes a form of them first."""
-    first, *settings = (part.strip().lower() for part in accept.split(",")[0].split(";"))
+    wanted, *_ = accept.split(",", maxsplit=1)
+    first, *settings = (part.strip().lower() for part in wanted.split(";"))
     body = None if "q=0" in settings else values_body(answer, first)
     if body is not None:
         return Reply(body, fields={"content-type": first})
