@@ -116,3 +116,11 @@ def test_tensors_in_and_out(service: Service) -> None:
         headers={"content-type": "application/vnd.apache.parquet", "accept": NPY},
     )
     assert np.array_equal(np.load(io.BytesIO(response.content)), x)
+
+
+def test_the_openapi_document_has_the_forms(service: Service) -> None:
+    operation = service.http.get("/openapi.json").json()["paths"]["/v1/evaluate"]["post"]
+    assert {JSON, ARROW, NPZ, "text/csv"} <= operation["requestBody"]["content"].keys()
+    assert {JSON, ARROW, NPZ, NPY} == operation["responses"]["200"]["content"].keys()
+    names = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+    assert {"loss", "reduction", "params", "predictions"} <= names

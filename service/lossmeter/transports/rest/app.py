@@ -41,12 +41,15 @@ from lossmeter.transports.rest.evaluation import (
 from lossmeter.transports.rest.exchange import Endpoint, Limits
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
+from lossmeter.wire.answers import WRITERS
+from lossmeter.wire.forms import OF_MEDIA
 from lossmeter.wire.json import read_export
 
 DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
 
-Tensors are nested lists, `{"dtype", "data"}`, or `{"dtype", "shape", "base64"}`. Errors are
-RFC 9457 problem documents with `reason` and `field`."""
+Tensors are nested lists, `{"dtype", "data"}`, or `{"dtype", "shape", "base64"}`; or the body is
+tensors itself, as Arrow, Parquet, npz, safetensors or CSV. Errors are RFC 9457 problem documents
+with `reason` and `field`."""
 NOT_FOUND, NOT_ALLOWED = 404, 405
 ONNX = "application/octet-stream"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -167,8 +170,11 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         "/v1/evaluate",
         tags=["evaluation"],
         response_model=schema.Evaluation | schema.Evaluations,
-        responses=_problems(400, 404, 413, 415, 422, 504),
-        openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
+        responses={
+            200: {"content": dict.fromkeys(WRITERS, BINARY)},
+            **_problems(400, 404, 413, 415, 422, 504),
+        },
+        openapi_extra=_tensors_too(_body("EvaluateBody", schema.EVALUATE_EXAMPLES)),
     )
     async def evaluate(request: Request) -> Response:
         """Evaluate one loss, or several over shared tensors, on one batch."""
@@ -179,7 +185,7 @@ def _add_evaluation(app: FastAPI, engine: Engine) -> None:
         tags=["evaluation"],
         response_model=schema.Explanation | schema.Explanations,
         responses=_problems(400, 404, 413, 415, 422, 504),
-        openapi_extra=_body("EvaluateBody", schema.EVALUATE_EXAMPLES),
+        openapi_extra=_tensors_too(_body("EvaluateBody", schema.EVALUATE_EXAMPLES)),
     )
     async def explain(request: Request) -> Response:
         """Evaluate step by step, with what every other framework says of the same data."""
@@ -250,6 +256,13 @@ def _body(model: str, examples: dict[str, Any]) -> dict[str, Any]:
     if examples:
         content["examples"] = examples
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _tensors_too(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation whose body may be tensors, with what the query then says."""
+    content = operation["requestBody"]["content"] | dict.fromkeys(OF_MEDIA, BINARY)
+    body = operation["requestBody"] | {"content": content}
+    return {"requestBody": body, "parameters": _parameters(schema.TensorQuery)}
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -45,6 +45,32 @@ class EvaluateBody(EvaluateSpec):
     )
 
 
+class TensorQuery(BaseModel):
+    """What the query says where the body is tensors; with JSON there is none."""
+
+    loss: str = Field("", description="Of a body of tensors: canonical name or framework symbol.")
+    expression: str = Field("", description="Of a body of tensors: a loss of one's own.")
+    losses: dict[str, Any] = Field(
+        default_factory=dict, description="Of a body of tensors: several losses, JSON."
+    )
+    reduction: str = Field(
+        "",
+        description='Of a body of tensors: a name, or JSON as {"name": "mean", "by": "country"}.',
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict, description='Of a body of tensors: JSON, as {"delta": 0.5}.'
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Of a body of tensors: how to run it, JSON."
+    )
+    predictions: str = Field(
+        "predictions",
+        description="Of a body of tensors: the column that is this input; several, as p0,p1, make "
+        "an axis. So with every input of the loss, sample_weight and mask.",
+    )
+    targets: str = Field("targets", description="Of a body of tensors: as predictions.")
+
+
 class MergeBody(MergeSpec):
     """States made apart, to finish together."""
 
