@@ -28,7 +28,7 @@ from tests.integration.bodies import (
     safetensors,
 )
 from tests.integration.columns import LOSSES, columns
-from tests.integration.forms import Request
+from tests.integration.forms import Request, body
 from tests.integration.replies import Refused, Reply, of_rest
 from tests.integration.servers import Service
 from tests.integration.wires import answered, over_rest, post
@@ -149,8 +149,8 @@ def test_json_in_an_encoding(
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_an_encoding_of_files_joined(service: Service, encoding: str) -> None:
-    body, fold = arrow(HUBER), FOLDS[encoding]
-    content = b"".join(fold(body[at : at + 50]) for at in range(0, len(body), 50))
+    whole, fold = arrow(HUBER), FOLDS[encoding]
+    content = b"".join(fold(whole[at : at + 50]) for at in range(0, len(whole), 50))
     assert ask(service, "loss=huber", content, content_encoding=encoding).value == VALUE
 
 
@@ -292,3 +292,15 @@ def test_a_body_is_explained(service: Service) -> None:
             headers={"content-type": wire.media},
         )
         assert reply.json() == expected
+
+
+@pytest.mark.parametrize("media", [ARROW, PARQUET, "application/json"])
+def test_a_body_of_unknown_length(service: Service, media: str) -> None:
+    asked = long("log_cosh", "mean")
+    inputs = arrays_of(asked)
+    bodies = {ARROW: arrow(inputs, 5000), PARQUET: parquet(inputs, 30_000)}
+    content = bodies.get(media, body(asked))
+    chunks = (content[at : at + 10_007] for at in range(0, len(content), 10_007))
+    path = EVALUATE if media == "application/json" else f"{EVALUATE}?loss=log_cosh"
+    found = of_rest(service.http.post(path, content=chunks, headers={"content-type": media}))
+    assert found.bits == over_rest(service, asked).bits

@@ -17,6 +17,7 @@ from lossmeter.wire.tensors import MOST_CHARACTERS, NUMPY, check_labels, from_by
 MOST_DIRECTORY = 2**20
 MOST_HEADER = 10_000
 SUFFIX = ".npy"
+ENCRYPTED = 1
 CHARACTER_BYTES = 4
 CHARACTERS, SURROGATES = 0x110000, (0xD800, 0xE000)
 # Of the header in front of a member: its size, and where the sizes of name and extra stand in it.
@@ -59,7 +60,9 @@ class NpzRows:
         )
 
     def _bytes(self, member: zipfile.ZipInfo) -> memoryview:
-        if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
+        if member.flag_bits & ENCRYPTED:
+            raise MalformedRequest("the archive is encrypted")
+        if member.compress_type == zipfile.ZIP_STORED:
             found = self._stored(member)
         elif member.compress_type == zipfile.ZIP_DEFLATED:
             with self._zip.open(member) as opened:

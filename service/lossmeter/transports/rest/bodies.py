@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,8 +24,6 @@ from lossmeter.wire.tables import Rows
 
 # A body that is slow to come holds a thread: so many, apart from those that other requests need.
 THREADS = 32
-# What is answered of a specification and blocks of tensors.
-Compute = Callable[[EvaluateSpec, Iterator[Tensors]], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,10 @@ class Asked:
         if not columns:
             return iter((Tensors({}),))
         return read_blocks(self.form, rows, columns)
+
+
+# What is answered of what is asked and of blocks of tensors.
+Compute: TypeAlias = Callable[[Asked, Iterator[Tensors]], Reply]
 
 
 def read_asked(request: Request, form: Form) -> Asked:
@@ -117,7 +120,7 @@ async def answer_whole(asked: Asked, data: Buffer, compute: Compute) -> Reply:
     source = Pieces(iter((data,))) if asked.form.streams else memoryview(data)
 
     def work() -> Reply:
-        return compute(asked.spec, asked.blocks(asked.rows(source)))
+        return compute(asked, asked.blocks(asked.rows(source)))
 
     return await aside(work)
 
@@ -133,7 +136,7 @@ def _worked(asked: Asked, pipe: Pipe, compute: Compute) -> Reply:
             yield tensors
         source.skip()
 
-    return compute(asked.spec, checked())
+    return compute(asked, checked())
 
 
 class Pieces:

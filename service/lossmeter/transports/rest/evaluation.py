@@ -7,11 +7,17 @@ from typing import NamedTuple, TypeAlias
 
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
-from lossmeter.app.streaming import evaluate_blocks, together
+from lossmeter.app.streaming import evaluate_blocks, held
 from lossmeter.errors import MalformedRequest, UnsupportedMedia
-from lossmeter.plan.request import EvaluateSpec
 from lossmeter.plan.tensors import Tensors
-from lossmeter.transports.rest.bodies import Compute, TensorBodies, answer_whole, named, read_asked
+from lossmeter.transports.rest.bodies import (
+    Asked,
+    Compute,
+    TensorBodies,
+    answer_whole,
+    named,
+    read_asked,
+)
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
 from lossmeter.transports.rest.threads import INLINE_BYTES, aside
 from lossmeter.transports.rest.unfolding import Buffer
@@ -89,12 +95,12 @@ def _explanation(engine: Engine, data: Buffer, _: str) -> Work:
     )
 
 
-def _evaluated(engine: Engine, accept: str, spec: EvaluateSpec, blocks: Iterator[Tensors]) -> Reply:
-    return _reply(evaluate_blocks(engine, spec, blocks), accept)
+def _evaluated(engine: Engine, accept: str, asked: Asked, blocks: Iterator[Tensors]) -> Reply:
+    return _reply(evaluate_blocks(engine, asked.spec, blocks, asked.limit), accept)
 
 
-def _explained(engine: Engine, _: str, spec: EvaluateSpec, blocks: Iterator[Tensors]) -> Reply:
-    return Reply(explanation_body(engine.explain(spec, together(list(blocks)))))
+def _explained(engine: Engine, _: str, asked: Asked, blocks: Iterator[Tensors]) -> Reply:
+    return Reply(explanation_body(engine.explain(asked.spec, held(blocks, asked.limit))))
 
 
 def _reply(answer: Answer | Answers, accept: str) -> Reply:
