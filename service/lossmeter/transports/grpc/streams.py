@@ -1,14 +1,15 @@
 """Streams of requests: read ahead while earlier messages are worked on, counted, never idle."""
 
 import threading
-from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from lossmeter.errors import DeadlineExceeded, LossmeterError, Overloaded
+from lossmeter.errors import DeadlineExceeded, Overloaded
 
-# Of messages that wait; those that are larger wait one at a time.
-AHEAD_BYTES = 2 * 2**20
+# Work on less holds the interpreter, and a thread beside it would only be in its way.
+LARGE = 2**16
 
 
 class Streams:
@@ -42,67 +43,55 @@ class Streams:
             self._free.release()
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a stream, and what ended it before its time."""
+
+    error: Exception | None = None
+
+
 class _Ahead:
-    """Messages received by a thread of their own, a few ahead of those that are taken."""
+    """Messages received by a thread of their own: the next one while a large one is worked on."""
 
     def __init__(self, messages: Iterator[Any]) -> None:
         self._messages = messages
-        self._waiting: deque[Any] = deque()
-        self._bytes = 0
-        self._closed = False
-        self._ended = False
-        self._failed: Exception | None = None
-        self._changed = threading.Condition()
+        self._wanted: SimpleQueue[bool] = SimpleQueue()
+        self._received: SimpleQueue[Any] = SimpleQueue()
 
     def run(self) -> None:
-        """Receive until the stream ends, or nobody takes any more.
+        """Receive what is wanted, until the stream ends.
 
         Where it waits for a message of a call that is over, gRPC ends the wait.
         """
         try:
-            for message in self._messages:
-                if not self._put(message):
-                    break
+            while self._wanted.get():
+                self._received.put(next(self._messages))
+        except StopIteration:
+            self._received.put(_End())
         except Exception as error:  # the caller left; whoever waits for a message is to know
-            self._failed = error
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _put(self, message: Any) -> bool:
-        """Let a message wait; whether another is wanted, once there is room for it."""
-        with self._changed:
-            self._waiting.append(message)
-            self._bytes += _size(message)
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._closed or self._bytes < AHEAD_BYTES)
-            return not self._closed
+            self._received.put(_End(error))
 
     def taken(self, idle_seconds: float) -> Iterator[Any]:
         """The messages in their order."""
+        self._wanted.put(True)
         while True:
-            with self._changed:
-                if not self._changed.wait_for(self._has_news, idle_seconds):
-                    raise DeadlineExceeded(f"the stream brought nothing for {idle_seconds:g} s")
-                if not self._waiting:
-                    break
-                message = self._waiting.popleft()
-                self._bytes -= _size(message)
-                self._changed.notify_all()
+            try:
+                message = self._received.get(timeout=idle_seconds)
+            except Empty:
+                raise DeadlineExceeded(
+                    f"the stream brought nothing for {idle_seconds:g} s"
+                ) from None
+            if isinstance(message, _End):
+                break
+            ahead = isinstance(message, bytes) and len(message) >= LARGE
+            if ahead:
+                self._wanted.put(True)
             yield message
-        if self._failed is not None:
-            raise self._failed
-
-    def _has_news(self) -> bool:
-        return bool(self._waiting) or self._ended
+            if not ahead:
+                self._wanted.put(True)
+        if message.error is not None:
+            raise message.error
 
     def close(self) -> None:
         """Take no more."""
-        with self._changed:
-            self._closed = True
-            self._waiting.clear()
-            self._changed.notify_all()
-
-
-def _size(message: bytes | LossmeterError) -> int:
-    return len(message) if isinstance(message, bytes) else 0
+        self._wanted.put(False)
