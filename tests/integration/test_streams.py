@@ -223,10 +223,10 @@ def test_work_stops_when_the_deadline_passes(service: Service) -> None:
     whole, taken = seconds_of(service) - before, time.perf_counter() - begun
     before = seconds_of(service)
     with pytest.raises(grpc.RpcError) as raised:
-        service.stub.Evaluate(asked, timeout=taken / 4)
+        service.stub.Evaluate(asked, timeout=taken / 8)
     time.sleep(taken)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert seconds_of(service) - before < whole / 2
+    assert seconds_of(service) - before < 0.75 * whole
 
 
 def seconds_of(service: Service) -> float:

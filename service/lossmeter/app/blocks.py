@@ -59,9 +59,12 @@ class Cut:
     def of(self, x: Array, dtype: np.dtype[np.generic] | None) -> Array:
         """The block's part of an array as ``(entries, *core)``.
 
-        C-contiguous, because exp and log change bits with the layout.
+        C-contiguous and aligned, as views of a request's bytes need not be, because exp, log and
+        sums change bits with the layout.
         """
         part = np.ascontiguousarray(x[self._index], dtype)
+        if not part.flags.aligned:
+            part = part.copy()
         return part.reshape(self.entries, *x.shape[self._rank :])
 
     def repeated(self, x: Array, dtype: np.dtype[np.generic]) -> tuple[Array, int]:

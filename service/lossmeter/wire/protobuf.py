@@ -14,7 +14,7 @@ from lossmeter.app.explain import Explanation, Opinion
 from lossmeter.core.arrays import Array
 from lossmeter.core.spelling import number
 from lossmeter.core.state import State
-from lossmeter.errors import DtypeUnsupported, MalformedRequest
+from lossmeter.errors import DtypeUnsupported, MalformedRequest, TooLarge
 from lossmeter.plan.request import EvaluateSpec, ExportSpec, MergeSpec, read, read_evaluate
 from lossmeter.plan.tensors import Tensors
 from lossmeter.v1 import loss_service_pb2 as pb
@@ -24,6 +24,8 @@ from lossmeter.wire.tensors import dtype_name, from_bytes, to_bytes
 
 PREFIX = "DATA_TYPE_"
 MOST_EXACT = 2.0**53
+# Of the tensors in an answer: a message has less than 2 GiB.
+MOST_BYTES = 2**31 - 2**20
 # Fields of an explanation that it shares with an answer.
 EXPLAINED = frozenset(
     {
@@ -185,8 +187,16 @@ def read_merge(message: pb.MergeStatesRequest) -> tuple[list[State], MergeSpec]:
 
 def tensor_message(x: Array) -> tensor_pb.Tensor:
     """An array as a message."""
-    dtype = tensor_pb.DataType.Value(PREFIX + dtype_name(x).upper())
-    return tensor_pb.Tensor(dtype=dtype, shape=x.shape, data=to_bytes(x))
+    message = tensor_pb.Tensor()
+    _fill(message, x)
+    return message
+
+
+def _fill(message: tensor_pb.Tensor, x: Array) -> None:
+    """Write an array where it belongs: a tensor that is assigned is copied."""
+    message.dtype = tensor_pb.DataType.Value(PREFIX + dtype_name(x).upper())
+    message.shape.extend(x.shape)
+    message.data = to_bytes(x)
 
 
 def answer_message(answer: Answer | Answers) -> pb.EvaluateResponse:
@@ -213,13 +223,28 @@ def answer_message(answer: Answer | Answers) -> pb.EvaluateResponse:
         fields = {name: getattr(group, name) for name in Group.__slots__}
         message.groups[label].CopyFrom(pb.Group(**fields))
     if not isinstance(answer.value, Mapping):
-        message.value.CopyFrom(tensor_message(np.asarray(answer.value)))
+        value = np.asarray(answer.value)
+        _check_size(value, answer.kept)
+        _fill(message.value, value)
     if answer.kept is not None:
-        message.kept.CopyFrom(tensor_message(answer.kept))
+        _fill(message.kept, answer.kept)
     if answer.state is not None:
         message.state = state_bytes(answer.state)
         message.state_hash = state_hash(answer.state)
     return message
+
+
+def _check_size(value: Array, kept: Array | None) -> None:
+    """Refuse an answer that no message can hold.
+
+    Raises:
+        TooLarge: It is one.
+    """
+    size = value.nbytes + (0 if kept is None else kept.nbytes)
+    if size > MOST_BYTES:
+        raise TooLarge(
+            "the answer is too large; send fewer rows at a time", limit=MOST_BYTES, actual=size
+        )
 
 
 def explanation_message(

@@ -9,8 +9,8 @@ from functools import partial
 from lossmeter.errors import MalformedRequest, NotFound, UnsupportedMedia
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.oip.models import check
-from lossmeter.transports.rest.threads import INLINE_BYTES, aside
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
+from lossmeter.transports.rest.threads import INLINE_BYTES, aside
 from lossmeter.wire.inference.bodies import answer_body, read_body
 from lossmeter.wire.inference.request import REGION, Inference
 

@@ -41,9 +41,9 @@ from lossmeter.transports.rest.evaluation import (
 from lossmeter.transports.rest.exchange import Endpoint, Limits
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
-from lossmeter.wire.answers import WRITERS
 from lossmeter.wire.forms import OF_MEDIA
 from lossmeter.wire.json import read_export
+from lossmeter.wire.values import WRITERS
 
 DESCRIPTION = """One loss, one number: send predictions and targets, get the loss.
 
