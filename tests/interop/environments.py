@@ -1,9 +1,11 @@
 """An environment for each client, outside the tree and kept between runs."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -34,11 +36,14 @@ def environment(client: str) -> Path:
 
 
 @cache
-def debian_library(package: str, name: str) -> Path:
-    """The folder of a shared library in one of Debian's packages, unpacked and not installed.
+def debian_library(package: str, name: str) -> str:
+    """The folder of a shared library of one of Debian's packages; empty where it is installed.
 
-    The test is skipped where it cannot be had.
+    Else the package is unpacked and not installed, and the test skipped where it cannot be had.
     """
+    with suppress(OSError):
+        ctypes.CDLL(name)
+        return ""
     folder = CACHE / package
     if not list(folder.rglob(name)):
         if shutil.which("apt-get") is None:
@@ -46,7 +51,7 @@ def debian_library(package: str, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _run("apt-get", "--quiet", "download", package, cwd=folder)
         _run("dpkg-deb", "--extract", *map(str, folder.glob("*.deb")), ".", cwd=folder)
-    return next(folder.rglob(name)).parent
+    return str(next(folder.rglob(name)).parent)
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> None:

@@ -30,9 +30,9 @@ LOADS = {
 def tool() -> tuple[Path, dict[str, str]]:
     """The program, and where it finds what it is linked to."""
     folder = environment("perf_analyzer")
-    runtime = next(folder.rglob("libcudart.so.12")).parent
-    libraries = (debian_library("libb64-0d", "libb64.so.0d"), runtime)
-    return folder / "bin" / "perf_analyzer", {"LD_LIBRARY_PATH": ":".join(map(str, libraries))}
+    runtime = str(next(folder.rglob("libcudart.so.12")).parent)
+    libraries = filter(None, (debian_library("libb64-0d", "libb64.so.0d"), runtime))
+    return folder / "bin" / "perf_analyzer", {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 @pytest.fixture(scope="module")

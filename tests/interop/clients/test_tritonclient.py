@@ -248,6 +248,22 @@ def test_the_message_of_a_refusal_arrives(
     assert says in raised.value.message()
 
 
+@pytest.mark.parametrize(
+    "method", ["get_log_settings", "get_trace_settings", "get_cuda_shared_memory_status"]
+)
+def test_what_is_not_there_is_refused_with_a_message(client: Client, method: str) -> None:
+    with pytest.raises(InferenceServerException) as raised:
+        getattr(client.ask, method)()
+    assert raised.value.status() in ("404", "StatusCode.UNIMPLEMENTED")
+    assert "decoding" not in raised.value.message()
+
+
+def test_a_large_batch(client: Client) -> None:
+    x = np.arange(2.0**20)
+    loss = client.loss("absolute_error", {"predictions": x, "targets": np.zeros_like(x)})
+    assert loss.tolist() == [(2**20 - 1) / 2]
+
+
 def test_numbers_that_are_not_finite(client: Client) -> None:
     x = np.array([np.nan, np.inf, 1e308, 1.0])
     arrays = {"predictions": x, "targets": np.array([0.0, 0.0, -1e308, -np.inf])}
@@ -255,6 +271,14 @@ def test_numbers_that_are_not_finite(client: Client) -> None:
     asked = {"outputs": outputs, "parameters": {"reduction": "none"}}
     answer = client.ask.infer("absolute_error", client.inputs(arrays), **asked)
     assert bits(answer.as_numpy("loss")) == bits([np.nan, np.inf, np.inf, np.inf])
+
+
+def test_nan_that_the_client_writes_as_no_json_is_refused() -> None:
+    ask = tritonclient.http.InferenceServerClient(HTTP)
+    x = tritonclient.http.InferInput("predictions", [1], "FP64")
+    x.set_data_from_numpy(np.array([np.nan]), binary_data=False)
+    with pytest.raises(InferenceServerException, match="JSON"):
+        ask.infer("huber", [x])
 
 
 def test_golden_cases_have_the_bits_of_the_services_own_answers(client: Client) -> None:
