@@ -34,6 +34,9 @@ HEALTH_SECONDS = 60
 # At a time, of REST requests that may wait for a graph.
 THREADS = 32
 ORPHAN_SECONDS = 1.0
+# Longer than clients keep an idle connection, 15 s in aiohttp: who is closed on while asking again
+# does not know whether the request was read.
+KEEP_ALIVE_SECONDS = 75
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
@@ -194,6 +197,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(ready.grace_seconds),
         timeout_worker_healthcheck=HEALTH_SECONDS,
     )
