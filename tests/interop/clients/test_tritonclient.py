@@ -34,6 +34,8 @@ from tests.interop.clients.cases import (
 )
 
 SECONDS = 30.0
+# Servers that close idle connections often do so after 5.
+PAUSE_SECONDS = 5.5
 # Each client with tensors as bytes; those of HTTP have them in JSON too.
 CLIENTS = ("HTTP", "HTTP JSON", "HTTP asyncio", "HTTP asyncio JSON", "gRPC", "gRPC asyncio")
 
@@ -259,9 +261,18 @@ def test_what_is_not_there_is_refused_with_a_message(client: Client, method: str
 
 
 def test_a_large_batch(client: Client) -> None:
-    x = np.arange(2.0**20)
+    x = np.arange(2.0**19)  # beyond the 4 MiB that gRPC takes of itself
     loss = client.loss("absolute_error", {"predictions": x, "targets": np.zeros_like(x)})
-    assert loss.tolist() == [(2**20 - 1) / 2]
+    assert loss.tolist() == [(2**19 - 1) / 2]
+
+
+def test_a_connection_outlasts_a_pause() -> None:
+    # aiohttp, unlike other clients, does not ask again when it is closed on.
+    with closing(Awaited(tritonclient.http.aio, HTTP)) as ask:
+        client = Client(tritonclient.http, ask, http=True)
+        client.loss("huber", huber())
+        time.sleep(PAUSE_SECONDS)
+        assert client.loss("huber", huber()).tolist() == [HUBER]
 
 
 def test_numbers_that_are_not_finite(client: Client) -> None:
