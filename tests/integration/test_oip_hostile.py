@@ -455,6 +455,12 @@ def test_a_media_type_that_is_not_taken(service: Service, media: str) -> None:
     assert told_by_http(response)[:2] == (415, "UNSUPPORTED_MEDIA")
 
 
+def test_json_that_is_called_bytes_is_read(service: Service) -> None:
+    media = {"content-type": "application/octet-stream"}
+    response = infer(service, "huber", {"inputs": INPUTS}, **media)
+    assert response.status_code == 200
+
+
 def test_a_scalar_is_taken_in_every_form(service: Service) -> None:
     scalars = {"predictions": np.array(3.0), "targets": np.array(1.0)}
     inputs = [as_json(name, x) for name, x in scalars.items()]

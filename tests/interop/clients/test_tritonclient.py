@@ -352,6 +352,17 @@ def test_a_stream_that_ends_with_the_status_of_a_refusal() -> None:
     assert error.status() == "StatusCode.NOT_FOUND"
 
 
+def test_a_stream_that_is_cancelled_harms_nobody() -> None:
+    ask = tritonclient.grpc.InferenceServerClient(GRPC)
+    client = Client(tritonclient.grpc, ask)
+    inputs = client.inputs(huber())
+    ask.start_stream(lambda result, error: None)
+    for _ in range(100):
+        ask.async_stream_infer("huber", inputs)
+    ask.stop_stream(cancel_requests=True)
+    assert client.loss("huber", huber()).tolist() == [HUBER]
+
+
 def test_a_stream_of_asyncio() -> None:
     async def asked(inputs: list[Any]) -> AsyncIterator[dict[str, Any]]:
         for at in range(5):
