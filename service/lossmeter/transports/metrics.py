@@ -8,7 +8,9 @@ counter of requests is derived: each count more would cost a microsecond.
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from time import perf_counter
 
 import numpy as np
 from prometheus_client import (
@@ -25,6 +27,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from lossmeter import __version__
+from lossmeter.errors import Code, LossmeterError
 from lossmeter.plan.names import known
 
 # Where workers count; prometheus-client reads it when it is imported.
@@ -125,6 +128,21 @@ class Metrics(Collector):
         found.observe(seconds)
         if received:
             self._bytes_of(wire).inc(received)
+
+    @contextmanager
+    def counting(self, wire: str, loss: str) -> Iterator[None]:
+        """Count what is done as a request, by what it raises."""
+        started, code = perf_counter(), ANSWERED
+        try:
+            yield
+        except LossmeterError as error:
+            code = error.code
+            raise
+        except Exception:
+            code = Code.INTERNAL
+            raise
+        finally:
+            self.observed(wire, loss, code, perf_counter() - started)
 
     def _duration_of(self, wire: str, loss: str, code: str) -> Histogram:
         name = known(loss) if loss else ""

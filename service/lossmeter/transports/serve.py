@@ -45,6 +45,9 @@ SWITCH_SECONDS = 0.0005
 THREADS = 32
 ORPHAN_SECONDS = 1.0
 PUBLISH_SECONDS = 0.5
+# Longer than clients keep an idle connection, 15 s in aiohttp: who is closed on while asking again
+# does not know whether the request was read.
+KEEP_ALIVE_SECONDS = 75
 # What shells expect of a program that Ctrl-C ended.
 INTERRUPTED = 130
 PARENT_VARIABLE = "LOSSMETER_PARENT_PID"
@@ -62,7 +65,7 @@ def create() -> ASGIApp:
     limits = Limits(settings.graph_seconds, settings.graph_memory_bytes)
     losses = Folder(settings.losses, limits) if settings.losses else None
     metrics = Metrics(os.environ[FOLDER_VARIABLE] if settings.workers > 1 else "")
-    inferences = Inferences(engine, settings)
+    inferences = Inferences(engine, settings, metrics)
     rest = create_app(engine, settings, inferences, metrics)
     grpc_server = GrpcServer(engine, settings, inferences, metrics)
     return _WithLifespan(rest, grpc_server, losses, metrics, settings.grace_seconds)
@@ -236,6 +239,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(ready.grace_seconds),
         timeout_worker_healthcheck=HEALTH_SECONDS,
     )

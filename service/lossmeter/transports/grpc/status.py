@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 DOMAIN = "lossmeter"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Parser: TypeAlias = Callable[[bytes], Any]
+Reader: TypeAlias = Callable[[bytes | TooLarge], Any]
 Method: TypeAlias = Callable[[Any, grpc.ServicerContext], Any]
 
 
@@ -74,10 +75,14 @@ class Call:
         self.loss = ""
         self.code: str = CANCELLED
 
-    def read(self, parse: Callable[[Any], Any], data: bytes | TooLarge) -> Any:
-        """Parse a message, and note its size and its loss."""
+    def sized(self, data: bytes | TooLarge) -> bytes | TooLarge:
+        """A message as it came, its size noted."""
         self.received += len(data) if isinstance(data, bytes) else data.facts["actual"]
-        message = parse(data)
+        return data
+
+    def read(self, parse: Reader, data: bytes | TooLarge) -> Any:
+        """Parse a message, and note its size and its loss."""
+        message = parse(self.sized(data))
         self.loss = self.loss or _loss_of(message)
         return message
 
@@ -150,14 +155,14 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
             return TooLarge("the message is too large", limit=self._limit, actual=len(data))
         return data
 
-    def _from_message(self, method: Method, name: str, parse: Parser) -> Method:
-        def call(data: bytes, context: grpc.ServicerContext) -> Any:
+    def _from_message(self, method: Method, name: str, parse: Reader) -> Method:
+        def call(data: bytes | TooLarge, context: grpc.ServicerContext) -> Any:
             with self._watched(name, context) as told:
                 return method(told.read(parse, data), context)
 
         return call
 
-    def _from_stream(self, method: Method, name: str, parse: Parser) -> Method:
+    def _from_stream(self, method: Method, name: str, parse: Reader) -> Method:
         def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             with self._watched(name, context) as told:
                 with closing(self._streams.read(messages)) as taken:
@@ -165,11 +170,12 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
 
         return call
 
-    def _between_streams(self, method: Method, name: str, parse: Parser) -> Method:
+    def _between_streams(self, method: Method, name: str, parse: Reader) -> Method:
         def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
             with self._watched(name, context) as told:
                 with closing(self._streams.read(messages)) as taken:
-                    yield from method(map(partial(told.read, parse), taken), context)
+                    # Each message is a request, which the method counts under its loss.
+                    yield from method(map(parse, map(told.sized, taken)), context)
 
         return call
 
@@ -192,7 +198,7 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
             self._metrics.ended(call)
 
 
-def _parser(parse: Parser | None) -> Callable[[bytes | TooLarge], Any]:
+def _parser(parse: Parser | None) -> Reader:
     """What parses a message, or raises the mistake in it."""
 
     def read(data: bytes | TooLarge) -> Any:

@@ -75,7 +75,8 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelStatisticsRequest, context: grpc.ServicerContext
     ) -> pb.ModelStatisticsResponse:
         """How many inferences were answered and refused."""
-        found = models.statistics(request.name, request.version, self._inferences.statistics)
+        counted = self._inferences.metrics.of_losses()
+        found = models.statistics(request.name, request.version, counted)
         return message_of(found, pb.ModelStatisticsResponse())
 
     def ModelInfer(  # type: ignore[override]  # read by PARSERS
@@ -91,7 +92,8 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         ends = STATUS_WANTED in [tuple(one) for one in context.invocation_metadata()]
         for request in request_iterator:
             try:
-                answer = self._infer(request)
+                with self._inferences.metrics.counting("oip_grpc", request.message.model_name):
+                    answer = self._infer(request)
                 yield pb.ModelStreamInferResponse(infer_response=answer)
             except LossmeterError as error:
                 if ends:
@@ -103,10 +105,9 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
     def _infer(self, request: Cut[pb.ModelInferRequest]) -> pb.ModelInferResponse:
         message, inferences = request.message, self._inferences
         models.check(message.model_name, message.model_version)
-        with inferences.statistics.counting(message.model_name):
-            inference = read_message(message, request.bytes_of, inferences.memory)
-            answer = inferences.evaluate(inference)
-            return answer_message(inference, answer, inferences.memory)
+        inference = read_message(message, request.bytes_of, inferences.memory)
+        answer = inferences.evaluate(inference)
+        return answer_message(inference, answer, inferences.memory)
 
     def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: grpc.ServicerContext

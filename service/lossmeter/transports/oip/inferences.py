@@ -3,9 +3,9 @@
 from lossmeter.app.answer import Answer
 from lossmeter.app.engine import Engine
 from lossmeter.settings import Settings
+from lossmeter.transports.metrics import Metrics
 from lossmeter.transports.oip.models import EXTENSIONS, SHARED_MEMORY
 from lossmeter.transports.oip.shared_memory import NoSharedMemory, Registry, SharedMemory
-from lossmeter.transports.oip.statistics import Tally
 from lossmeter.transports.rest.exchange import Limits
 from lossmeter.wire.inference.request import Inference, told_as_asked
 
@@ -16,12 +16,13 @@ class Inferences:
     Args:
         engine: What evaluates.
         settings: Whether shared memory is taken, and which; the largest body.
+        metrics: What counts the inferences.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
         self.engine = engine
         self.limits = Limits.of(settings)
-        self.statistics = Tally()
+        self.metrics = metrics
         self.memory: Registry = NoSharedMemory()
         self.extensions = EXTENSIONS
         if settings.shared_memory:

@@ -8,8 +8,8 @@ import orjson
 from lossmeter import __version__
 from lossmeter.catalog.models import Model, model_named, model_names
 from lossmeter.errors import MethodNotAllowed, NotFound
-from lossmeter.plan.names import symbol_named
-from lossmeter.transports.oip.statistics import Counted, Statistics
+from lossmeter.plan.names import known, symbol_named
+from lossmeter.transports.metrics import Counted
 from lossmeter.wire.inference.datatypes import DATATYPES, OUTPUTS
 from lossmeter.wire.inference.request import VERSION
 
@@ -136,17 +136,18 @@ def unload(name: str) -> None:
     raise MethodNotAllowed("losses come with the service, and none is unloaded")
 
 
-def statistics(name: str, version: str, counted: Statistics) -> Fields:
-    """The inferences of a loss, or of all that were asked for."""
-    by_loss = counted.by_loss()
+def statistics(name: str, version: str, counted: Mapping[str, Counted]) -> Fields:
+    """What was asked of a loss, over any wire and of any worker; or of all that were asked for."""
+    by_loss = {loss: one for loss, one in counted.items() if known(loss)}
     if name:
         check(name, version)
-        by_loss = {name: by_loss.get(name, Counted())}
+        by_loss = {name: counted.get(known(name) or name, Counted())}
     return {"model_stats": [_statistics(name, one) for name, one in sorted(by_loss.items())]}
 
 
 def _statistics(name: str, counted: Counted) -> Fields:
-    nothing = {"count": 0, "ns": 0}
+    # perf_analyzer takes the version whose queue let requests through for the one it measured.
+    at_once = {"count": counted.answered, "ns": 0}
     answered = {"count": counted.answered, "ns": round(counted.answered_seconds * NANO)}
     return {
         "name": name,
@@ -156,9 +157,9 @@ def _statistics(name: str, counted: Counted) -> Fields:
         "inference_stats": {
             "success": answered,
             "fail": {"count": counted.refused, "ns": round(counted.refused_seconds * NANO)},
-            "queue": nothing,
-            "compute_input": nothing,
+            "queue": at_once,
+            "compute_input": at_once,
             "compute_infer": answered,
-            "compute_output": nothing,
+            "compute_output": at_once,
         },
     }

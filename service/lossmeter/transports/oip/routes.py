@@ -102,10 +102,10 @@ def _add_statistics(router: APIRouter, inferences: Inferences) -> None:
     @router.get("/models/stats", response_model=schema.Statistics)
     async def statistics() -> Any:
         """How many inferences of each loss were answered and refused, and how long they took."""
-        return models.statistics("", "", inferences.statistics)
+        return models.statistics("", "", inferences.metrics.of_losses())
 
     def of_loss(name: str, version: str) -> Any:
-        return models.statistics(name, version, inferences.statistics)
+        return models.statistics(name, version, inferences.metrics.of_losses())
 
     _of_model(router, "/stats", of_loss, schema.Statistics, "The inferences of a loss.")
 

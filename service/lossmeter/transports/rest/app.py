@@ -73,7 +73,7 @@ def create_app(
 ) -> ASGIApp:
     """REST, complete: the short way in before FastAPI."""
     hot, metrics = endpoints(engine), metrics or Metrics()
-    inferences = inferences or Inferences(engine, settings)
+    inferences = inferences or Inferences(engine, settings, metrics)
     infer = inference_endpoint(inferences)
 
     def route(verb: str, path: str) -> Endpoint | None:

@@ -22,8 +22,6 @@ from lossmeter.plan.tensors import Tensors
 from lossmeter.wire.answers import as_text
 from lossmeter.wire.inference.datatypes import OUTPUTS, RAW_ONLY, dtype_of, names_of, output_of
 from lossmeter.wire.inference.request import (
-    REGION,
-    SIZE,
     VERSION,
     Inference,
     Memory,
@@ -259,9 +257,8 @@ def answer_body(inference: Inference, answer: Answer, memory: Memory) -> tuple[b
         }
         outputs.append(told)
         if wanted.place is not None:
-            data = to_bytes(x)
-            memory.write(wanted.place, data)
-            told["parameters"] = {REGION: wanted.place.region, SIZE: len(data)}
+            # No parameters: where there are some, Triton's C++ client must find binary_data_size.
+            memory.write(wanted.place, to_bytes(x))
         elif wanted.binary:
             data, binary = to_bytes(x), True
             told["parameters"] = {"binary_data_size": len(data)}

@@ -165,8 +165,9 @@ def answer_message(inference: Inference, answer: Answer, memory: Memory) -> pb.M
         told = message.outputs.add(
             name=wanted.name, datatype=OUTPUTS[wanted.name].datatype, shape=x.shape
         )
+        # Clients count the raw contents with the outputs, those in shared memory too.
+        message.raw_output_contents.append(b"" if wanted.place else data)
         if wanted.place is None:
-            message.raw_output_contents.append(data)
             continue
         memory.write(wanted.place, data)
         told.parameters[REGION].string_param = wanted.place.region
