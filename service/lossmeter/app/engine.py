@@ -64,8 +64,7 @@ class Engine:
             LossmeterError: The specification is wrong, or cannot be streamed.
         """
         if spec.losses is None:
-            one = LossSpec(loss=spec.loss or "", params=spec.params, reduction=spec.reduction)
-            return self._session(one, spec.options, "", streaming)
+            return self._session(spec.only, spec.options, "", streaming)
         return Sessions(
             {
                 name: self._session(one, spec.options, f"losses.{name}.", streaming)

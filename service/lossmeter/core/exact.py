@@ -13,6 +13,7 @@ Kulisch (2013), doi:10.1515/9783110301793, for the fixed-point accumulator.
 import math
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ _BLOCK = 32_768
 # block one ulp below a power of two reach 2^63.
 _ROWS = 64
 _ROW_BITS = 6
-# So few numbers are one column: each step costs more than its arithmetic.
+# Each step costs more than its arithmetic: so few numbers are one column, a handful are no array.
+_HANDFUL = 64
 _FEW = 512
 _FEW_BITS = 9
 # A group of a block may hold all its numbers, so a grouped σ leaves room for 2^15 of them.
@@ -125,6 +127,9 @@ def divide(above: int, below: int) -> float:
 
 def exact_sum(x: Floats) -> ExactSum:
     """Add up the entries of a one-dimensional float64 array."""
+    if x.size <= _HANDFUL:
+        with suppress(OverflowError, ValueError):
+            return ExactSum(_handful(x.tolist()))
     units, nan, high, low = 0, 0, 0, 0
     scratch = _scratch()
     for start in range(0, x.size, _BLOCK):
@@ -163,6 +168,21 @@ def exact_sums(x: Floats, codes: NDArray[np.int64], groups: int) -> list[ExactSu
     if special is None:
         return [ExactSum(n) for n in units]
     return [ExactSum(n, *(int(count[g]) for count in special)) for g, n in enumerate(units)]
+
+
+def _handful(numbers: list[float]) -> int:
+    """The exact sum of a handful of numbers, as long as Python's correctly rounded one holds it.
+
+    Raises:
+        OverflowError: A number, or a sum of some, is infinite.
+        ValueError: A number is NaN.
+    """
+    units = 0
+    while total := math.fsum(numbers):
+        mantissa, exponent = math.frexp(total)
+        units += _shifted(int(math.ldexp(mantissa, 53)), exponent - 53 + UNIT_BITS)
+        numbers.append(-total)
+    return units
 
 
 _local = threading.local()

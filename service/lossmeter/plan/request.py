@@ -4,6 +4,7 @@ One place for all wires: each decodes its own form to the mapping read here.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,9 +122,12 @@ class EvaluateSpec(Body):
 
     def each(self) -> list[LossSpec]:
         """The losses asked for, one or several."""
-        if self.losses is not None:
-            return list(self.losses.values())
-        return [LossSpec(loss=self.loss or "", params=self.params, reduction=self.reduction)]
+        return [self.only] if self.losses is None else list(self.losses.values())
+
+    @cached_property
+    def only(self) -> LossSpec:
+        """The loss, where one is asked for."""
+        return LossSpec(loss=self.loss or "", params=self.params, reduction=self.reduction)
 
 
 class MergeSpec(Body):
