@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         2048 * MIB, ge=1, description="Memory that a graph may take in its process."
     )
     max_body_bytes: int = Field(1024 * MIB, ge=1, description="Largest body of a REST request.")
+    max_stream_bytes: int = Field(
+        2**40, ge=1, description="Largest body that is computed while it arrives."
+    )
     max_unfolded_bytes: int = Field(
         1024 * MIB, ge=1, description="Most that a body unfolds to, of gzip, zstd or columns."
     )

@@ -38,7 +38,7 @@ class ArrowRows:
 
     Args:
         file: Where it is read from.
-        limit: How many bytes it may unfold to.
+        limit: How many bytes a batch may unfold to, and all of them beyond their own.
     """
 
     def __init__(self, file: Readable, limit: int) -> None:
@@ -126,13 +126,16 @@ class _Messages:
         self._parts.extend(part for part in (metadata, body) if len(part))
 
     def _count(self, message: Table, body: memoryview) -> None:
-        """Add what a batch unfolds to."""
+        """Add what a batch unfolds to beyond its own bytes; dictionaries stay, and count whole."""
         batch = _batch(message)
         unfolds = len(body) if batch is None else _unfolded(batch, body)
-        self._unfolded += unfolds
-        if self._unfolded > self._limit:
+        kept = _number(message, KIND, number_types.Uint8Flags) == DICTIONARY_BATCH
+        self._unfolded += unfolds if kept else max(0, unfolds - len(body))
+        if max(unfolds, self._unfolded) > self._limit:
             raise TooLarge(
-                "the batches unfold to too much", limit=self._limit, actual=self._unfolded
+                "the batches unfold to too much",
+                limit=self._limit,
+                actual=max(unfolds, self._unfolded),
             )
 
     def _exactly(self, size: int) -> memoryview:

@@ -28,12 +28,14 @@ class Limits:
     """How much is read of a body.
 
     Attributes:
-        body_bytes: Of it as it is sent.
+        body_bytes: Of it as it is sent, where it is held.
+        stream_bytes: Of it as it is sent, where it is computed while it comes.
         unfolded_bytes: Of what it unfolds to.
         idle_seconds: How long nothing may come of it.
     """
 
     body_bytes: int
+    stream_bytes: int
     unfolded_bytes: int
     idle_seconds: float
 
@@ -41,7 +43,10 @@ class Limits:
     def of(cls, settings: Settings) -> "Limits":
         """Those that an operator set."""
         return cls(
-            settings.max_body_bytes, settings.max_unfolded_bytes, settings.stream_idle_seconds
+            settings.max_body_bytes,
+            settings.max_stream_bytes,
+            settings.max_unfolded_bytes,
+            settings.stream_idle_seconds,
         )
 
 
@@ -61,6 +66,7 @@ class Body:
         announced = headers.get("content-length", "")
         self._announced = int(announced) if announced.isdecimal() else 0
         self._whole = False
+        self._given_up = False
         self.size = 0  # of what came
 
     async def receive(self) -> Message:
@@ -100,15 +106,16 @@ class Body:
         A large one goes chunk by chunk to where it stays: joining them would hold the event loop
         for as long as all of its memory takes to be had.
         """
-        first = await self._chunk()
+        limit = self.limits.body_bytes
+        first = await self._chunk(limit)
         if self._whole:
             return first
         if self._announced < LARGE_BYTES:
-            return b"".join([first, *[chunk async for chunk in self._chunks()]])
+            return b"".join([first, *[chunk async for chunk in self._chunks(limit)]])
         buffer = np.empty(self._announced, np.uint8).data
         buffer[: len(first)] = first
         at = len(first)
-        async for chunk in self._chunks():
+        async for chunk in self._chunks(limit):
             buffer[at : at + len(chunk)] = chunk
             at += len(chunk)
         return buffer[:at]
@@ -116,7 +123,7 @@ class Body:
     async def fill(self, pipe: Pipe) -> None:
         """Hand the body over as it comes, then wait for the caller to leave."""
         try:
-            async for chunk in self._chunks():
+            async for chunk in self._chunks(self.limits.stream_bytes):
                 await pipe.put(chunk)
             pipe.end()
             while (await self._receive())["type"] != "http.disconnect":
@@ -125,12 +132,11 @@ class Body:
         except Exception as error:
             pipe.end(error)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self, limit: int) -> AsyncIterator[bytes]:
         while not self._whole:
-            yield await self._chunk()
+            yield await self._chunk(limit)
 
-    async def _chunk(self) -> bytes:
-        limit = self.limits.body_bytes
+    async def _chunk(self, limit: int) -> bytes:
         if self._announced > limit:
             raise TooLarge("the body is too large", limit=limit, actual=self._announced)
         message = await self._soon()
@@ -146,17 +152,22 @@ class Body:
             async with asyncio.timeout(self.limits.idle_seconds):
                 return await self.receive()
         except TimeoutError:
-            self._whole = True  # nobody waits for more of it
+            self._whole = self._given_up = True  # nobody waits for more of it
             raise DeadlineExceeded(
                 f"nothing came of the body for {self.limits.idle_seconds:g} s"
             ) from None
 
-    async def drop(self) -> None:
-        """Read what is left, so that the answer reaches a caller that is still sending."""
+    async def drop(self) -> bool:
+        """Read what is left, so that the answer reaches a caller that is still sending.
+
+        Returns:
+            Whether all of it came, so that another request can follow.
+        """
         dropped = 0
         with suppress(DeadlineExceeded):
             while not self._whole and dropped <= DROPPED_BYTES:
                 dropped += len((await self._soon()).get("body", b""))
+        return self._whole and not self._given_up
 
     def draining(self, send: Send) -> Send:
         """A way to answer that drops an unread body first."""

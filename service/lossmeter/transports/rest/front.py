@@ -102,7 +102,8 @@ async def _reply(endpoint: Endpoint, request: Request) -> tuple[Reply, str]:
         raise
     except Exception as error:
         status, fields, told = problem(error, request.headers.get("accept", ""))
-        await request.body.drop()
+        if not await request.body.drop():
+            fields["connection"] = "close"
         code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
         return Reply(told, status, fields), code
     return reply, _code_of(reply.status)
