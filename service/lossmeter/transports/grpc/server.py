@@ -1,6 +1,10 @@
 """The gRPC server: our service, health and reflection on one port."""
 
+import os
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -21,6 +25,10 @@ from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["LossService"].full_name
+
+
+# In which connections that wait already are taken.
+LAST_SECONDS = 0.2
 
 
 class GrpcServer:
@@ -83,4 +91,19 @@ class GrpcServer:
     def stop(self, grace: float) -> None:
         """Take no more calls, finish those in flight within ``grace`` seconds."""
         self.refuse()
+        _take_no_more(self.port)
         self._server.stop(grace).wait()
+
+
+def _take_no_more(port: int) -> None:
+    """Have the kernel let no more connections wait for this process.
+
+    gRPC resets those that wait when it closes its socket, and its callers see UNAVAILABLE. Once
+    nothing may wait, a caller's first packet is dropped, and the next one reaches another worker.
+    """
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(number))) as one:
+            listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and one.getsockname()[1] == port:
+                one.listen(0)
+    time.sleep(LAST_SECONDS)

@@ -187,7 +187,8 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         try:
             with while_wanted(context.is_active):
                 yield call
-            call.code = ANSWERED
+            # The messages of a caller that left may end as if they were all.
+            call.code = ANSWERED if context.is_active() else CANCELLED
         except Exception as error:
             if context.is_active():
                 call.code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
