@@ -76,8 +76,9 @@ def test_a_stream_over_rest_has_the_bits_of_the_whole(service: Service) -> None:
         async with AsyncHttpClient(url(service)) as client:
             return await client.evaluate_stream(LOSS, slowly(BATCHES), reduction="weighted_mean")
 
+    with HttpClient(url(service)) as client:
+        whole = client.evaluate(LOSS, WHOLE, reduction="weighted_mean")
     with arrow(service), HttpClient(url(service), unary_bytes=0) as client:
-        whole = HttpClient(url(service)).evaluate(LOSS, WHOLE, reduction="weighted_mean")
         found = [
             client.evaluate(LOSS, WHOLE, reduction="weighted_mean"),
             client.evaluate_stream(LOSS, iter(BATCHES), reduction="weighted_mean"),
