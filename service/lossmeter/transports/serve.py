@@ -238,6 +238,7 @@ def serve(settings: Settings) -> None:
         log_level=ready.log_level,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(ready.grace_seconds),

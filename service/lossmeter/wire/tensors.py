@@ -18,6 +18,7 @@ NUMPY = {
         *("float16", "float32", "float64"),
     )
 }
+LITTLE = {name: dtype.newbyteorder("<") for name, dtype in NUMPY.items()}
 NAMES = (*NUMPY, BFLOAT16, STRING)
 MOST_AXES = 32
 MOST_ELEMENTS = 2**62
@@ -42,7 +43,7 @@ def from_bytes(dtype: str, shape: Sequence[int], data: bytes | memoryview, field
         return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if dtype not in NUMPY:
         raise DtypeUnsupported(f"dtype must be one of {', '.join(NAMES)}", field=field)
-    numbers = _numbers(NUMPY[dtype].newbyteorder("<"), count, data, field)
+    numbers = _numbers(LITTLE[dtype], count, data, field)
     if dtype == "bool" and numbers.size and numbers.view(np.uint8).max() > 1:
         raise MalformedRequest("a boolean is the byte 0 or 1", field=field)
     return numbers.reshape(shape)
@@ -55,6 +56,10 @@ def elements(shape: Sequence[int], field: str) -> int:
         ShapeMismatch: A dimension is negative, or the product overflows.
         TooLarge: It has too many axes, or is a large one of nothing.
     """
+    if len(shape) <= MOST_AXES and min(shape, default=1) > 0:
+        count = math.prod(shape)
+        if count <= MOST_ELEMENTS:
+            return count
     if len(shape) > MOST_AXES:
         raise TooLarge(
             "the shape has too many axes", field=field, limit=MOST_AXES, actual=len(shape)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from operator import attrgetter
 from time import perf_counter
 from typing import Any, NoReturn, TypeAlias
 from uuid import uuid4
@@ -11,14 +12,16 @@ from uuid import uuid4
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from lossmeter.app.wanted import while_wanted
 from lossmeter.errors import Code, Internal, LossmeterError, MalformedRequest, Overloaded, TooLarge
+from lossmeter.inference import grpc_service_pb2 as inference_pb
 from lossmeter.transports.grpc.streams import Streams
 from lossmeter.transports.metrics import ANSWERED, CANCELLED, OTHER, Metrics
+from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.wire.cutting import Cut
 
 logger = logging.getLogger(__name__)
@@ -59,6 +62,14 @@ def _packed(message: Any) -> Packed:
     return packed
 
 
+# What names the loss of a request.
+NAMED_BY: Mapping[type[Message], Callable[[Any], str]] = {
+    pb.EvaluateRequest: attrgetter("loss"),
+    pb.EvaluateStreamRequest: attrgetter("spec.loss"),
+    inference_pb.ModelInferRequest: attrgetter("model_name"),
+}
+
+
 class Call:
     """What the metrics tell of a call.
 
@@ -90,11 +101,8 @@ class Call:
 def _loss_of(message: Any) -> str:
     """The loss that a message asks for; empty where it asks for none."""
     asked = message.message if isinstance(message, Cut) else message
-    asked = getattr(asked, "spec", asked)
-    for field in ("loss", "model_name"):
-        if (name := getattr(asked, field, None)) is not None:
-            return name or OTHER
-    return ""
+    name_of = NAMED_BY.get(type(asked))
+    return "" if name_of is None else name_of(asked) or OTHER
 
 
 class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stubs alone
