@@ -30,8 +30,8 @@ _ROWS = 64
 _ROW_BITS = 6
 # Each step costs more than its arithmetic: so few numbers are one column, a handful are no array.
 _HANDFUL = 64
-_FEW = 512
-_FEW_BITS = 9
+_FEW = 4096
+_FEW_BITS = 12
 # A group of a block may hold all its numbers, so a grouped σ leaves room for 2^15 of them.
 _BLOCK_BITS = 15
 _SMALL_EXPONENT = -900
