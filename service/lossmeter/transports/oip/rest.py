@@ -40,7 +40,7 @@ async def _infer(inferences: Inferences, request: Request) -> Reply:
     name = _model(request.path)
     request.loss = name
     length = _header_length(request.headers)
-    body = await request.body.read()
+    body = await request.body.read(length or 0)
     if length is not None and length > len(body):
         raise MalformedRequest(f"the body ends before the {length} bytes of its header")
     read = partial(read_body, name, body, length, inferences.memory)

@@ -15,7 +15,9 @@ from lossmeter.transports.rest.pipe import Pipe
 from lossmeter.transports.rest.unfolding import Buffer, encoding_of, unfolded
 
 DROPPED_BYTES = 64 * 2**20
-LARGE_BYTES = 2**20
+LARGE_BYTES = 2**16
+# Of the widest registers: arithmetic on numbers that lie across words is slower by a tenth.
+ALIGNMENT = 64
 JSON = "application/json"
 
 
@@ -76,8 +78,11 @@ class Body:
             self._whole = True
         return message
 
-    async def read(self) -> Buffer:
+    async def read(self, head: int = 0) -> Buffer:
         """The whole body, unfolded.
+
+        Args:
+            head: How many bytes of it stand before tensors, which are aligned where they can be.
 
         Raises:
             TooLarge: It is longer than the limit; what follows is dropped by the caller.
@@ -87,7 +92,7 @@ class Body:
             Disconnected: The caller left.
         """
         encoding = self.encoding()
-        data = await self._folded()
+        data = await self._folded(head)
         if not encoding:
             return data
         return await asyncio.to_thread(unfolded, data, encoding, self.limits.unfolded_bytes)
@@ -100,7 +105,7 @@ class Body:
         """
         return encoding_of(self._headers.get("content-encoding", ""))
 
-    async def _folded(self) -> Buffer:
+    async def _folded(self, head: int) -> Buffer:
         """The body as it is sent.
 
         A large one goes chunk by chunk to where it stays: joining them would hold the event loop
@@ -110,9 +115,14 @@ class Body:
         first = await self._chunk(limit)
         if self._whole:
             return first
-        if self._announced < LARGE_BYTES:
-            return b"".join([first, *[chunk async for chunk in self._chunks(limit)]])
-        buffer = np.empty(self._announced, np.uint8).data
+        if not head or self._announced < LARGE_BYTES:
+            grown = bytearray(first)
+            async for chunk in self._chunks(limit):
+                grown += chunk
+            return grown
+        space = np.empty(self._announced + ALIGNMENT, np.uint8)
+        start = -(space.ctypes.data + head) % ALIGNMENT
+        buffer = space[start : start + self._announced].data
         buffer[: len(first)] = first
         at = len(first)
         async for chunk in self._chunks(limit):
