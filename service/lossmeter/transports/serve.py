@@ -260,4 +260,7 @@ def _serve_alone(config: uvicorn.Config) -> None:
 def _serve_together(config: uvicorn.Config) -> None:
     with TemporaryDirectory(prefix="lossmeter-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
-        Workers(config, [config.bind_socket()], partial(forget, folder=folder)).run()
+        logging.getLogger("uvicorn.error").info(
+            "Uvicorn running on http://%s:%d (Press CTRL+C to quit)", config.host, config.port
+        )
+        Workers(config, partial(forget, folder=folder)).run()
