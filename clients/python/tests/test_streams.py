@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +57,6 @@ def test_a_stream_has_the_bits_of_the_whole(service: Service) -> None:
     assert {repr(one) for one in (streamed, *asyncio.run(awaited()))} == {repr(whole)}
 
 
-@contextmanager
-def arrow(service: Service) -> Iterator[None]:
-    """A test that needs a service that takes Arrow over REST."""
-    asked = httpx.post(
-        f"{url(service)}/v1/evaluate",
-        headers={"content-type": "application/vnd.apache.arrow.stream"},
-        content=b"",
-    )
-    if asked.json()["reason"] == "UNSUPPORTED_MEDIA":
-        pytest.skip("this service takes no Arrow streams yet")
-    yield
-
-
 def test_a_stream_over_rest_has_the_bits_of_the_whole(service: Service) -> None:
     async def awaited() -> Answer:
         async with AsyncHttpClient(url(service)) as client:
@@ -78,7 +64,7 @@ def test_a_stream_over_rest_has_the_bits_of_the_whole(service: Service) -> None:
 
     with HttpClient(url(service)) as client:
         whole = client.evaluate(LOSS, WHOLE, reduction="weighted_mean")
-    with arrow(service), HttpClient(url(service), unary_bytes=0) as client:
+    with HttpClient(url(service), unary_bytes=0) as client:
         found = [
             client.evaluate(LOSS, WHOLE, reduction="weighted_mean"),
             client.evaluate_stream(LOSS, iter(BATCHES), reduction="weighted_mean"),
