@@ -705,9 +705,8 @@ def margin_ranking(a: mpf, b: mpf, y: mpf, *, margin: mpf = 0) -> Result:
 
 
 @oracle(ulp=1)
-def hinge_embedding(x: mpf, y: mpf, *, margin: mpf = 1) -> Result:
-    # A margin of 0.3 is rounded to the dtype before x is taken from it.
-    return (x, abs(x)) if y > 0 else (max(mp.zero, margin - x), max(abs(x), abs(margin)))
+def hinge_embedding(x: mpf, y: mpf, *, margin: mpf = 1) -> mpf:
+    return x if y > 0 else max(mp.zero, margin - x)
 
 
 @oracle(ulp=14)
