@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
-from lossmeter.transports.workers import Joined
+from lossmeter.transports.rest.connection import Joined
 
 
 class Written:

@@ -33,7 +33,8 @@ from lossmeter.transports.grpc.server import GrpcServer
 from lossmeter.transports.metrics import FOLDER_VARIABLE, Metrics, forget
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.rest.app import create_app
-from lossmeter.transports.workers import Connection, Workers
+from lossmeter.transports.rest.connection import Connection
+from lossmeter.transports.workers import Workers
 
 APP = "lossmeter.transports.serve:create"
 # A worker that computes without a pause must not be taken for dead.

@@ -1,17 +1,11 @@
 """Processes that serve the same ports: how they are watched, replaced and let go."""
 
-import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
-
-# For which a connection that is idle when the service stops may still bring a request.
-LAST_SECONDS = 1.0
 
 
 class Workers(Multiprocess):
@@ -92,65 +86,3 @@ def _bound(host: str, port: int) -> socket.socket:
     made.bind((host, port))
     made.set_inheritable(True)
     return made
-
-
-class Connection(HttpToolsProtocol):
-    """A connection of REST that is not cut while its caller may be sending.
-
-    uvicorn 0.54 closes idle ones at once when it stops: also one whose request is on its way.
-    """
-
-    # Of all connections of this process.
-    draining: ClassVar[bool] = False
-
-    def connection_made(  # type: ignore[override]  # as uvicorn's own
-        self, transport: asyncio.Transport
-    ) -> None:
-        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self.draining:
-            self.cycle.keep_alive = False
-
-    def shutdown(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
-            asyncio.get_running_loop().call_later(LAST_SECONDS, super().shutdown)
-        else:
-            super().shutdown()
-
-
-class Joined:
-    """A transport on which what is written at once is one write.
-
-    uvicorn writes head and body of an answer apart, which costs a system call and wakes the caller
-    for the head alone.
-
-    Args:
-        transport: What is written to.
-        loop: Its event loop.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Write with what else is written before the event loop goes on."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
-            self._transport.writelines(parts)
-
-    def close(self) -> None:
-        """Close when all is written."""
-        self._flush()
-        self._transport.close()

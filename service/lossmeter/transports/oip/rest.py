@@ -10,7 +10,8 @@ from lossmeter.errors import MalformedRequest, NotFound, UnsupportedMedia
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.oip.models import check
 from lossmeter.transports.rest.exchange import JSON, Endpoint, Reply, Request
-from lossmeter.transports.rest.threads import INLINE_BYTES, aside
+from lossmeter.transports.rest.threads import INLINE_BINARY_BYTES, INLINE_BYTES, aside
+from lossmeter.transports.rest.unfolding import Buffer
 from lossmeter.wire.inference.bodies import answer_body, read_body
 from lossmeter.wire.inference.request import REGION, Inference
 
@@ -45,13 +46,21 @@ async def _infer(inferences: Inferences, request: Request) -> Reply:
         raise MalformedRequest(f"the body ends before the {length} bytes of its header")
     read = partial(read_body, name, body, length, inferences.memory)
     accepts = request.headers.get("accept-encoding", "")
-    # Shared memory makes much of a small body.
-    if len(body) > INLINE_BYTES or REGION.encode() in bytes(body):
+    if _is_large(body, length):
         return await aside(lambda: _reply(inferences, read(), accepts))
     inference = read()
     if inferences.engine.is_brief(inference.spec):
         return _reply(inferences, inference, accepts)
     return await asyncio.to_thread(_reply, inferences, inference, accepts)
+
+
+def _is_large(body: Buffer, length: int | None) -> bool:
+    """Whether a body takes long to read and compute."""
+    text = len(body) if length is None else length
+    if text > INLINE_BYTES or len(body) > INLINE_BINARY_BYTES:
+        return True
+    # Shared memory makes much of a small body.
+    return REGION.encode() in bytes(body[:text])
 
 
 def _model(path: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from starlette.types import Message, Receive, Send
@@ -21,8 +21,36 @@ ALIGNMENT = 64
 JSON = "application/json"
 
 
+# The extension of ASGI by which a server reads the rest of a body to where it stays.
+REST_OF_BODY = "lossmeter.rest_of_body"
+
+
 class Disconnected(Exception):
     """The caller left before its body was whole."""
+
+
+class Filling(Protocol):
+    """A body on its way to where it stays.
+
+    Attributes:
+        left: How many bytes of it have not come.
+        last: When some came, in the seconds of the event loop.
+    """
+
+    @property
+    def left(self) -> int: ...
+
+    last: float
+
+    async def done(self) -> None:
+        """Wait until all has come.
+
+        Raises:
+            Disconnected: The caller left.
+        """
+
+
+Fill: TypeAlias = Callable[[memoryview], Filling | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +87,18 @@ class Body:
         receive: What gives its parts.
         limits: How much of it is read.
         headers: Header by lower-case name.
+        fill: What reads the rest of it to where it stays, if the server has that.
     """
 
-    def __init__(self, receive: Receive, limits: Limits, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        limits: Limits,
+        headers: Mapping[str, str],
+        fill: Fill | None = None,
+    ) -> None:
         self._receive = receive
+        self._fill = fill
         self.limits = limits
         self._headers = headers
         announced = headers.get("content-length", "")
@@ -108,14 +144,14 @@ class Body:
     async def _folded(self, head: int) -> Buffer:
         """The body as it is sent.
 
-        A large one goes chunk by chunk to where it stays: joining them would hold the event loop
+        A large one goes to where it stays as it comes: joining its parts would hold the event loop
         for as long as all of its memory takes to be had.
         """
         limit = self.limits.body_bytes
         first = await self._chunk(limit)
         if self._whole:
             return first
-        if not head or self._announced < LARGE_BYTES:
+        if self._announced < LARGE_BYTES:
             grown = bytearray(first)
             async for chunk in self._chunks(limit):
                 grown += chunk
@@ -124,11 +160,32 @@ class Body:
         start = -(space.ctypes.data + head) % ALIGNMENT
         buffer = space[start : start + self._announced].data
         buffer[: len(first)] = first
-        at = len(first)
-        async for chunk in self._chunks(limit):
-            buffer[at : at + len(chunk)] = chunk
-            at += len(chunk)
-        return buffer[:at]
+        return buffer[: await self._filled(buffer, len(first))]
+
+    async def _filled(self, buffer: memoryview, at: int) -> int:
+        """Take what is left of the body to its place; how long it is."""
+        filling = self._fill(buffer[at:]) if self._fill else None
+        if filling is None:
+            async for chunk in self._chunks(self.limits.body_bytes):
+                buffer[at : at + len(chunk)] = chunk
+                at += len(chunk)
+            return at
+        try:
+            await self._in_time(filling)
+        finally:
+            self.size = len(buffer) - filling.left
+        self._whole = True
+        return len(buffer)
+
+    async def _in_time(self, filling: Filling) -> None:
+        idle = self.limits.idle_seconds
+        while filling.left:
+            try:
+                async with asyncio.timeout_at(filling.last + idle):
+                    await filling.done()
+            except TimeoutError:
+                if filling.last + idle <= asyncio.get_running_loop().time():
+                    raise self._silent() from None
 
     async def fill(self, pipe: Pipe) -> None:
         """Hand the body over as it comes, then wait for the caller to leave."""
@@ -162,10 +219,11 @@ class Body:
             async with asyncio.timeout(self.limits.idle_seconds):
                 return await self.receive()
         except TimeoutError:
-            self._whole = self._given_up = True  # nobody waits for more of it
-            raise DeadlineExceeded(
-                f"nothing came of the body for {self.limits.idle_seconds:g} s"
-            ) from None
+            raise self._silent() from None
+
+    def _silent(self) -> DeadlineExceeded:
+        self._whole = self._given_up = True  # nobody waits for more of it
+        return DeadlineExceeded(f"nothing came of the body for {self.limits.idle_seconds:g} s")
 
     async def drop(self) -> bool:
         """Read what is left, so that the answer reaches a caller that is still sending.

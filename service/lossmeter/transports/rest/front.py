@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lossmeter.errors import Code, LossmeterError
 from lossmeter.transports.metrics import ANSWERED, CANCELLED, Metrics
 from lossmeter.transports.rest.exchange import (
+    REST_OF_BODY,
     Body,
     Disconnected,
     Endpoint,
@@ -62,7 +63,8 @@ class Front:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        body = Body(receive, self._limits, headers)
+        fill = scope.get("extensions", {}).get(REST_OF_BODY)
+        body = Body(receive, self._limits, headers, fill)
         request = Request(scope["path"], scope["query_string"], headers, body)
         started, code = perf_counter(), CANCELLED
         self._metrics.begun(request)
