@@ -5,7 +5,7 @@ GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test test-interop bench bench-peers bench-scaling generate docs lock clean
+.PHONY: help setup demo serve format check test test-clients test-interop bench bench-peers bench-scaling generate docs lock clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: setup ## Check format, lint, types, protos, and that generated files are 
 
 test: setup ## Run all tests (ARGS="-k huber" for some).
 	$(BIN)/pytest -n 2 $(ARGS)
+
+test-clients: setup ## Run the suites of the clients against one service (ARGS="go rust" for some).
+	$(BIN)/python -m tests.clients $(ARGS)
 
 test-interop: setup ## Run Triton's and KServe's clients and perf_analyzer against the service.
 	$(BIN)/pytest -v -rs tests/interop $(ARGS)

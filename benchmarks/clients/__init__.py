@@ -1,0 +1,1 @@
+"""The clients of every language beside their language's bare gRPC."""
