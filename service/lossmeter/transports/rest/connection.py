@@ -130,10 +130,12 @@ class Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write with what else is written before the event loop goes on."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
+        """Write with what comes next, or when the event loop goes on."""
         self._parts.append(data)
+        if len(self._parts) > 1:
+            self._flush()
+        else:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
