@@ -2,9 +2,12 @@
 
 The models are small and their seeds fixed; training again gives the same numbers up to the last
 bits, which depend on the machine's linear algebra. The files are committed so that examples,
-tests and documentation speak of the same numbers everywhere.
+tests and documentation speak of the same numbers everywhere. Two are there as CSV as well, for
+languages that do not read Parquet; ``--csv`` writes these anew from the Parquet files there are.
 """
 
+import argparse
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,11 @@ OUT = Path(__file__).resolve().parents[1] / "demo"
 SEED = 20240229
 HELD_OUT = 0.4
 AGE_BANDS = np.array(["under 40", "40 to 59", "60 and over"])
+# The columns of each CSV file, by their names in the Parquet file.
+CSV = {
+    "digits": {name: name for name in ("target", *(f"p{label}" for label in range(10)))},
+    "breast_cancer": {"target": "target", "probability": "prediction"},
+}
 
 
 def digits() -> dict[str, Any]:
@@ -81,10 +89,26 @@ def write(name: str, columns: Mapping[str, Any]) -> None:
     print(f"demo/{name}.parquet: {table.num_rows} rows of {', '.join(table.column_names)}")
 
 
+def write_csv(name: str, columns: Mapping[str, str]) -> None:
+    """Write columns of demo/NAME.parquet, renamed, to demo/NAME.csv, with all digits they have."""
+    table = pq.read_table(OUT / f"{name}.parquet")
+    rows = zip(*(table[column].to_pylist() for column in columns), strict=True)
+    with (OUT / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns.values())
+        writer.writerows(rows)
+    print(f"demo/{name}.csv: {table.num_rows} rows of {', '.join(columns.values())}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--csv", action="store_true", help="train nothing; write the CSV files")
     OUT.mkdir(exist_ok=True)
-    for model in (digits, breast_cancer, diabetes):
-        write(model.__name__, model())
+    if not parser.parse_args().csv:
+        for model in (digits, breast_cancer, diabetes):
+            write(model.__name__, model())
+    for name, columns in CSV.items():
+        write_csv(name, columns)
 
 
 if __name__ == "__main__":
