@@ -23,7 +23,7 @@ from rich.table import Table
 from lossmeter.api import evaluate
 from lossmeter.app.evaluation import Evaluation
 from lossmeter.backends.numpy import NumpyBackend
-from lossmeter.core.parts import Block
+from lossmeter.core.block import Block
 from lossmeter.plan.plan import prepare
 from lossmeter.plan.request import Options
 from lossmeter.plan.tensors import Tensors

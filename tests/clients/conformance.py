@@ -44,7 +44,9 @@ MORE: Mapping[str, Request] = {
         "inputs": ROWS,
     },
     "an expression of several": {
-        "losses": {"own": {"loss": {"expression": "square(predictions - targets)"}, "loss_weight": 0.1}},
+        "losses": {
+            "own": {"loss": {"expression": "square(predictions - targets)"}, "loss_weight": 0.1}
+        },
         "inputs": ROWS,
     },
     "float16": {

@@ -16,7 +16,8 @@ from lossmeter.app.finish import answer_from
 from lossmeter.app.running import Running, Work, count_dropped, lost, own_terms
 from lossmeter.app.wanted import stop_unless_wanted
 from lossmeter.core.arrays import Array
-from lossmeter.core.parts import Block, Extreme, Linear, Part
+from lossmeter.core.block import Block
+from lossmeter.core.parts import Extreme, Linear, Part
 from lossmeter.core.state import Key, Specification, State
 from lossmeter.errors import (
     EmptyReduction,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 
-from lossmeter.core.parts import Block, Extreme, Ints, Linear, Part
+from lossmeter.core.block import Block, Ints
+from lossmeter.core.parts import Extreme, Linear, Part
 from lossmeter.core.reductions import Parts
 from lossmeter.errors import DuplicateBatch, StateMismatch
 

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from lossmeter.core.arrays import Array
-from lossmeter.core.parts import Ints
+from lossmeter.core.block import Ints
 from lossmeter.core.state import Key
 from lossmeter.dialects.symbols import Rule
 from lossmeter.errors import DtypeUnsupported, ParameterInvalid, ShapeMismatch, TooLarge

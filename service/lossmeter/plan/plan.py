@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -22,12 +22,13 @@ from lossmeter.core.declare import (
 )
 from lossmeter.core.domains import Domain
 from lossmeter.core.program import INNER_FACTOR, TARGET_FACTOR, WHERE, Program
-from lossmeter.core.reductions import RULES, Reduction
+from lossmeter.core.reductions import Reduction
 from lossmeter.dialects.symbols import Inner, Own, Rule, Symbol, Variant
-from lossmeter.errors import ParameterInvalid, UnknownReduction
-from lossmeter.plan.names import nearest, symbol_of
+from lossmeter.errors import ParameterInvalid
+from lossmeter.plan.names import symbol_of
 from lossmeter.plan.parameters import default_of, param_of, read_params
 from lossmeter.plan.request import Expression, ReductionBody
+from lossmeter.plan.words import read_reduction
 
 ClassWeight = list[float] | dict[str, float] | str | None
 # Parameters that surround the kernel; the plan applies them.
@@ -196,7 +197,8 @@ def _prepare(symbol: Symbol, key: str, asked: str | None, field: str) -> Plan:
         body = ReductionBody.model_validate_json(asked) if is_body else ReductionBody(name=asked)
     default = default_reduction(symbol, candidates[0])
     asked_or_default = body or ReductionBody(name=default)
-    reduction = read_reduction(asked_or_default, symbol, candidates, f"{field}reduction")
+    losses = [candidate.variant.loss for candidate in candidates]
+    reduction = read_reduction(asked_or_default, symbol, losses, f"{field}reduction")
     return Plan(symbol, candidates, reduction)
 
 
@@ -353,64 +355,3 @@ def _array(numbers: Any, field: str, kinds: str = "iuf") -> Array | None:
         raise ParameterInvalid(
             "must be numbers in nested lists of equal length", field=field
         ) from None
-
-
-def read_reduction(
-    asked: ReductionBody, symbol: Symbol, candidates: tuple[Candidate, ...], field: str
-) -> Reduction:
-    """Read a reduction word in the symbol's dialect first, then as canonical.
-
-    Raises:
-        UnknownReduction: The word is neither.
-        ParameterInvalid: A setting that the reduction does not take, or one it needs and lacks.
-    """
-    words = symbol.reduction_words()
-    template = words.get(asked.name) or (Reduction(asked.name) if asked.name in RULES else None)
-    if template is None:
-        raise _unknown(asked.name, words, field)
-    losses = [candidate.variant.loss for candidate in candidates]
-    ratio = any(loss.reduces_as == "ratio" for loss in losses)
-    reduction = replace(
-        template,
-        root=any(loss.reduces_as == "root" for loss in losses),
-        own_divisor=template.own_divisor or (ratio and template.rule.mean),
-    )
-    return _with_settings(reduction, asked, field)
-
-
-def _unknown(name: str, words: Mapping[str, Reduction], field: str) -> UnknownReduction:
-    known = list(dict.fromkeys([*words, *RULES]))
-    near = nearest(name, known)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UnknownReduction(
-        f"no reduction has this name; {hint}known: {', '.join(known)}", field=field
-    )
-
-
-def _with_settings(reduction: Reduction, body: ReductionBody, field: str) -> Reduction:
-    given = {k: v for k, v in body.model_dump(exclude_none=True).items() if k != "name"}
-    _check_settings(reduction, given, field)
-    axis = given.pop("axis", None)
-    if axis is not None:
-        given["axis"] = tuple(axis) if isinstance(axis, list) else (axis,)
-    if "divisor" in given:
-        given["own_divisor"] = False
-    return replace(reduction, **given)
-
-
-def _check_settings(reduction: Reduction, given: Mapping[str, Any], field: str) -> None:
-    options = reduction.rule.options
-    grouping = {"none": (), "macro_mean": ("by",)}.get(reduction.name, ("axis", "by"))
-    for name in given:
-        if name not in (*options, *grouping):
-            takes = ", ".join(dict.fromkeys((*options, *grouping))) or "no settings"
-            raise ParameterInvalid(
-                f"{reduction.name} takes no {name}; it takes {takes}", field=f"{field}.{name}"
-            )
-    for name, required in options.items():
-        if required and name not in given:
-            raise ParameterInvalid(f"{reduction.name} needs {name}", field=f"{field}.{name}")
-    if "axis" in given and "by" in given:
-        raise ParameterInvalid("give axis or by, not both", field=f"{field}.axis")
-    if given.get("axis") == []:
-        raise ParameterInvalid("name at least one axis", field=f"{field}.axis")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from lossmeter.core.block import Block
 from lossmeter.core.exact import Floats
-from lossmeter.core.parts import Block
 
 
 def block(

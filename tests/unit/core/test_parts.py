@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lossmeter.core.block import Block
 from lossmeter.core.exact import ZERO, ExactSum
-from lossmeter.core.parts import PARTS, Block, Least, Linear, Part, Values
+from lossmeter.core.parts import PARTS, Least, Linear, Part, Values
 from lossmeter.core.reductions import Reduction, finish
 from tests.unit.core.blocks import block
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from lossmeter.core.arrays import Array
+from lossmeter.core.block import Block
 from lossmeter.core.exact import Floats
-from lossmeter.core.parts import Block, Histogram, Linear, Part
+from lossmeter.core.parts import Histogram, Linear, Part
 from lossmeter.core.reductions import (
     RULES,
     Outcome,
