@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     stream_idle_seconds: float = Field(
         60.0, gt=0, description="Time in which something of a body or of a gRPC stream must come."
     )
+    request_seconds: float = Field(
+        0.0, ge=0, description="Longest that a request may take; 0 for no limit."
+    )
     grace_seconds: float = Field(30.0, ge=0, description="Time to finish calls when stopping.")
     expressions: dict[str, Any] = Field(
         default_factory=dict,

@@ -61,7 +61,11 @@ class GrpcServer:
             ThreadPoolExecutor(max_workers=threads, thread_name_prefix="grpc"),
             interceptors=[
                 StatusInterceptor(
-                    settings.max_message_bytes, streams, {**PARSERS, **INFERENCE_PARSERS}, metrics
+                    settings.max_message_bytes,
+                    streams,
+                    {**PARSERS, **INFERENCE_PARSERS},
+                    metrics,
+                    settings.request_seconds,
                 )
             ],
             options=[

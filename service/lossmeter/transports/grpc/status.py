@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from operator import attrgetter
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, NoReturn, TypeAlias
 from uuid import uuid4
 
@@ -113,6 +113,7 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         streams: What reads streams of requests.
         parsers: What parses the requests of a method, where not its generated message does.
         metrics: What counts the calls.
+        most_seconds: How long a call may take; 0 for no limit.
     """
 
     def __init__(
@@ -121,8 +122,10 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         streams: Streams,
         parsers: Mapping[str, Parser],
         metrics: Metrics,
+        most_seconds: float = 0.0,
     ) -> None:
         self._limit = max_message_bytes
+        self._most_seconds = most_seconds
         self._metrics = metrics
         self._streams = streams
         self._parsers = parsers
@@ -193,7 +196,7 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         call = Call(name)
         self._metrics.begun(call)
         try:
-            with while_wanted(context.is_active):
+            with while_wanted(self._wanted(context)):
                 yield call
             # The messages of a caller that left may end as if they were all.
             call.code = ANSWERED if context.is_active() else CANCELLED
@@ -205,6 +208,13 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
             seconds = perf_counter() - call.started
             self._metrics.observed(call.wire, call.loss, call.code, seconds, call.received)
             self._metrics.ended(call)
+
+    def _wanted(self, context: grpc.ServicerContext) -> Callable[[], bool]:
+        """What says whether the answer to a call is still of use."""
+        if not self._most_seconds:
+            return context.is_active
+        deadline = monotonic() + self._most_seconds
+        return lambda: context.is_active() and monotonic() < deadline
 
 
 def _parser(parse: Parser | None) -> Reader:

@@ -38,7 +38,7 @@ from lossmeter.transports.rest.evaluation import (
     answer_merge,
     endpoints,
 )
-from lossmeter.transports.rest.exchange import Endpoint, Limits
+from lossmeter.transports.rest.exchange import TIMEOUT, Endpoint, Limits
 from lossmeter.transports.rest.front import Front
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.forms import OF_MEDIA
@@ -54,6 +54,12 @@ NOT_FOUND, NOT_ALLOWED = 404, 405
 ONNX = "application/octet-stream"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 REF = "#/components/schemas/{model}"
+IN_TIME = {
+    "name": TIMEOUT,
+    "in": "header",
+    "description": "Seconds after which the answer is of no use; the work then stops.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 PROBLEMS = {
     400: "The request is wrong",
     404: "No loss has this name",
@@ -79,7 +85,8 @@ def create_app(
     def route(verb: str, path: str) -> Endpoint | None:
         return hot.get((verb, path)) or (infer if is_inference(verb, path) else None)
 
-    return Front(route, create_rest(engine, inferences, metrics), Limits.of(settings), metrics)
+    rest = create_rest(engine, inferences, metrics)
+    return Front(route, rest, Limits.of(settings), metrics, settings.request_seconds)
 
 
 def create_rest(engine: Engine, inferences: Inferences, metrics: Metrics) -> FastAPI:
@@ -255,14 +262,19 @@ def _body(model: str, examples: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": REF.format(model=model)}}
     if examples:
         content["examples"] = examples
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    body = {"required": True, "content": {"application/json": content}}
+    return {"requestBody": body, "parameters": [IN_TIME]}
 
 
 def _tensors_too(operation: dict[str, Any]) -> dict[str, Any]:
     """An operation whose body may be tensors, with what the query then says."""
     content = operation["requestBody"]["content"] | dict.fromkeys(OF_MEDIA, BINARY)
     body = operation["requestBody"] | {"content": content}
-    return {"requestBody": body, "parameters": _parameters(schema.TensorQuery)}
+    return {
+        **operation,
+        "requestBody": body,
+        "parameters": [*operation["parameters"], *_parameters(schema.TensorQuery)],
+    }
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -103,7 +104,7 @@ class TensorBodies:
     async def _streamed(self, request: Request, asked: Asked, compute: Compute) -> Reply:
         encoding = request.body.encoding()
         pipe = Pipe(Unfolding(encoding, asked.limit) if encoding else None)
-        work = partial(_worked, asked, pipe, compute)
+        work = partial(copy_context().run, _worked, asked, pipe, compute)
         working = asyncio.get_running_loop().run_in_executor(self._threads, work)
         filling = asyncio.create_task(request.body.fill(pipe))
         try:

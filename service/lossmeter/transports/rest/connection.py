@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from lossmeter.transports.rest.exchange import REST_OF_BODY, Disconnected, Filling
+from lossmeter.transports.rest.exchange import IS_THERE, REST_OF_BODY, Disconnected, Filling
 
 # For which a connection that is idle when the service stops may still bring a request.
 LAST_SECONDS = 1.0
@@ -31,7 +31,10 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if self.draining:
             cycle.keep_alive = False
-        extensions: Any = {REST_OF_BODY: lambda space: self._filling(cycle, space)}
+        extensions: Any = {
+            REST_OF_BODY: lambda space: self._filling(cycle, space),
+            IS_THERE: lambda: not cycle.disconnected,
+        }
         self.scope["extensions"] = extensions
 
     def _filling(self, cycle: RequestResponseCycle, space: memoryview) -> Filling | None:

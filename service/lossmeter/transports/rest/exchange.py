@@ -1,6 +1,8 @@
 """A request and its answer in plain ASGI, for what is asked most."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from starlette.types import Message, Receive, Send
 
-from lossmeter.errors import DeadlineExceeded, TooLarge
+from lossmeter.errors import DeadlineExceeded, MalformedRequest, TooLarge
 from lossmeter.settings import Settings
 from lossmeter.transports.rest.pipe import Pipe
 from lossmeter.transports.rest.unfolding import Buffer, encoding_of, unfolded
@@ -19,10 +21,13 @@ LARGE_BYTES = 2**16
 # Of the widest registers: arithmetic on numbers that lie across words is slower by a tenth.
 ALIGNMENT = 64
 JSON = "application/json"
+TIMEOUT = "timeout"
 
 
-# The extension of ASGI by which a server reads the rest of a body to where it stays.
+# Extensions of ASGI: a server reads the rest of a body to where it stays; it says whether the
+# caller is still there.
 REST_OF_BODY = "lossmeter.rest_of_body"
+IS_THERE = "lossmeter.is_there"
 
 
 class Disconnected(Exception):
@@ -257,14 +262,42 @@ class Request:
         query: What follows the question mark, as it was sent.
         headers: Header by lower-case name.
         body: Its body, not read yet.
+        is_there: Whether the caller is.
         loss: The loss that it names, once that is known.
+        deadline: When its answer is of no use any more, by the monotonic clock.
     """
 
     path: str
     query: bytes
     headers: Mapping[str, str]
     body: Body
+    is_there: Callable[[], bool] = field(default=lambda: True)
     loss: str = ""
+    deadline: float = math.inf
+
+    def is_wanted(self) -> bool:
+        """Whether its answer is still of use."""
+        return self.is_there() and time.monotonic() < self.deadline
+
+    def within(self, most: float) -> float | None:
+        """The seconds that it may take: what it asks for, or as many as an operator lets it.
+
+        Args:
+            most: The operator's; 0 for no limit.
+
+        Raises:
+            MalformedRequest: It asks for no such time.
+        """
+        asked = self.headers.get(TIMEOUT)
+        if asked is None:
+            return most or None
+        try:
+            seconds = float(asked)
+        except ValueError:
+            seconds = 0.0
+        if not 0.0 < seconds < math.inf:
+            raise MalformedRequest("give seconds, as in 2.5", field=TIMEOUT)
+        return min(seconds, most or seconds)
 
 
 @dataclass(slots=True)

@@ -4,15 +4,18 @@ FastAPI documents what is answered here and serves everything else. Measured: a 
 a small request more than its evaluation.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lossmeter.errors import Code, LossmeterError
+from lossmeter.app.wanted import while_wanted
+from lossmeter.errors import Code, DeadlineExceeded, LossmeterError
 from lossmeter.transports.metrics import ANSWERED, CANCELLED, Metrics
 from lossmeter.transports.rest.exchange import (
+    IS_THERE,
     REST_OF_BODY,
     Body,
     Disconnected,
@@ -48,13 +51,22 @@ class Front:
         rest: The application behind, FastAPI.
         limits: How much is read of a body.
         metrics: What counts the requests.
+        most_seconds: How long an answer may take; 0 for no limit.
     """
 
-    def __init__(self, router: Router, rest: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        router: Router,
+        rest: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        most_seconds: float = 0.0,
+    ) -> None:
         self._router = router
         self._rest = rest
         self._limits = limits
         self._metrics = metrics
+        self._most_seconds = most_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,9 +75,10 @@ class Front:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        fill = scope.get("extensions", {}).get(REST_OF_BODY)
-        body = Body(receive, self._limits, headers, fill)
-        request = Request(scope["path"], scope["query_string"], headers, body)
+        offered = scope.get("extensions", {})
+        body = Body(receive, self._limits, headers, offered.get(REST_OF_BODY))
+        is_there = offered.get(IS_THERE, _is_there)
+        request = Request(scope["path"], scope["query_string"], headers, body, is_there)
         started, code = perf_counter(), CANCELLED
         self._metrics.begun(request)
         try:
@@ -73,7 +86,8 @@ class Front:
             if endpoint is None:
                 code = await self._behind(scope, body, send)
                 return
-            reply, code = await _reply(endpoint, request)
+            with while_wanted(request.is_wanted):
+                reply, code = await self._reply(endpoint, request)
         except Disconnected:
             return
         finally:
@@ -82,6 +96,23 @@ class Front:
             self._metrics.observed(wire, request.loss, code, seconds, body.size)
             self._metrics.ended(request)
         await _respond(send, reply)
+
+    async def _reply(self, endpoint: Endpoint, request: Request) -> tuple[Reply, str]:
+        """The answer and its code."""
+        try:
+            seconds = request.within(self._most_seconds)
+            reply = await (_in_time(endpoint, request, seconds) if seconds else endpoint(request))
+        except Disconnected:
+            raise
+        except Exception as error:
+            if not request.is_there():
+                raise Disconnected from None  # what was stopped for that is no fault
+            status, fields, told = problem(error, request.headers.get("accept", ""))
+            if not await request.body.drop():
+                fields["connection"] = "close"
+            code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
+            return Reply(told, status, fields), code
+        return reply, _code_of(reply.status)
 
     async def _behind(self, scope: Scope, body: Body, send: Send) -> str:
         """Let FastAPI answer, and say with which code."""
@@ -96,19 +127,23 @@ class Front:
         return _code_of(status)
 
 
-async def _reply(endpoint: Endpoint, request: Request) -> tuple[Reply, str]:
-    """The answer and its code."""
+def _is_there() -> bool:
+    """Of a server that does not tell."""
+    return True
+
+
+async def _in_time(endpoint: Endpoint, request: Request, seconds: float) -> Reply:
+    """The answer, if it comes within these seconds.
+
+    Raises:
+        DeadlineExceeded: It does not; what computes it stops at its next block.
+    """
+    request.deadline = monotonic() + seconds
     try:
-        reply = await endpoint(request)
-    except Disconnected:
-        raise
-    except Exception as error:
-        status, fields, told = problem(error, request.headers.get("accept", ""))
-        if not await request.body.drop():
-            fields["connection"] = "close"
-        code = error.code if isinstance(error, LossmeterError) else Code.INTERNAL
-        return Reply(told, status, fields), code
-    return reply, _code_of(reply.status)
+        async with asyncio.timeout(seconds):
+            return await endpoint(request)
+    except TimeoutError:
+        raise DeadlineExceeded(f"the answer was not there after {seconds:g} s") from None
 
 
 def _code_of(status: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,4 +18,6 @@ _LARGE = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="la
 
 async def aside(compute: Callable[[], T]) -> T:
     """The outcome of what is large."""
-    return await asyncio.get_running_loop().run_in_executor(_LARGE, compute)
+    # In the context of the request, which knows whether its answer is still wanted.
+    run = copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(_LARGE, run, compute)
