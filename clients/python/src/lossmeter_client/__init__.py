@@ -31,8 +31,11 @@ from lossmeter_client.errors import (
     Unavailable,
     Unimplemented,
 )
+from lossmeter_client.exact import ExactSum
+from lossmeter_client.finishing import Finished
 from lossmeter_client.rest import AsyncHttpClient, HttpClient
 from lossmeter_client.rpc import AsyncClient, Client
+from lossmeter_client.states import State, merge_states
 
 __all__ = [
     "Answer",
@@ -43,8 +46,10 @@ __all__ = [
     "Client",
     "DeadlineExceeded",
     "DialectAnswer",
+    "ExactSum",
     "Explanation",
     "FailedPrecondition",
+    "Finished",
     "Group",
     "HttpClient",
     "Internal",
@@ -56,11 +61,13 @@ __all__ = [
     "Overloaded",
     "PermissionDenied",
     "ResourceExhausted",
+    "State",
     "Step",
     "Symbol",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "merge_states",
 ]
 __version__ = "0.1.0"
