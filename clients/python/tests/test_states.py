@@ -16,6 +16,7 @@ import pytest
 from lossmeter_client import ExactSum, InvalidRequest, LossmeterError, State, merge_states
 from lossmeter_client.finishing import FINISHES
 from lossmeter_client.parts import Cell, Linear
+from lossmeter_client.states import Key
 from lossmeter_client.v1 import state_pb2 as pb
 
 ROOT = Path(__file__).parents[3]
@@ -166,7 +167,7 @@ def test_what_a_state_was_made_without_is_refused(name: str) -> None:
 
 
 def test_counts_beyond_their_type_are_refused() -> None:
-    cells = {None: Cell(Linear(entries=2**63, rows=2**63))}
+    cells: dict[Key, Cell] = {None: Cell(Linear(entries=2**63, rows=2**63))}
     made = [replace(merged("one state"), batches={name: 2**63}, cells=cells) for name in "ab"]
     with pytest.raises(InvalidRequest) as raised:
         merge_states(map(bytes, made))
