@@ -11,12 +11,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from os import PathLike
 from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Settings, needs_whole
+from lossmeter_client.calls import Call, FilePath, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -32,7 +31,6 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-FilePath = str | PathLike[str]
 
 
 async def each(batches: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from os import PathLike
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.chunks import may_be_cut, size_of
@@ -11,6 +12,9 @@ from lossmeter_client.errors import LossmeterError
 from lossmeter_client.requests import Evaluation
 
 T = TypeVar("T")
+FilePath: TypeAlias = str | PathLike[str]
+# A client's certificate with those up to its authority, and its key: two PEM files.
+Certificate: TypeAlias = tuple[FilePath, FilePath]
 MOST_ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.1
 PAUSE_FACTOR = 3.0

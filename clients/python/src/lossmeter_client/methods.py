@@ -3,12 +3,11 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os import PathLike
 from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Settings, needs_whole
+from lossmeter_client.calls import Call, FilePath, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -24,7 +23,6 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-FilePath = str | PathLike[str]
 
 
 class Methods(Settings, ABC):

@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from os import PathLike, fspath
+from os import fspath
 from typing import Any, ClassVar, TypeVar
 
 import httpx
@@ -12,7 +12,7 @@ from lossmeter_client import documents
 from lossmeter_client.answers import Answer, Answers
 from lossmeter_client.arrays import Arrays
 from lossmeter_client.async_methods import AsyncMethods
-from lossmeter_client.calls import Call, Settings, Wire
+from lossmeter_client.calls import Call, Certificate, FilePath, Settings, Wire
 from lossmeter_client.chunks import MIB
 from lossmeter_client.errors import LossmeterError, Overloaded, Unavailable, error_of
 from lossmeter_client.methods import Methods
@@ -71,6 +71,8 @@ class HttpConnection(Settings):
         url: Where the service is.
         tls: Path of a PEM file with the authority of its certificate, where that is none of the
             usual ones.
+        certificate: Paths of two PEM files, the client's own certificate and its key, where the
+            service asks for one (mTLS).
         token: Bearer token; send it to an ``https`` URL alone.
         timeout: Seconds that nothing may come or go where a call does not say; streams may take as
             long as they do.
@@ -85,7 +87,8 @@ class HttpConnection(Settings):
         self,
         url: str = "http://localhost:8080",
         *,
-        tls: str | PathLike[str] | None = None,
+        tls: FilePath | None = None,
+        certificate: Certificate | None = None,
         token: str | None = None,
         timeout: float | None = DEFAULT_SECONDS,
         unary_bytes: int = UNARY_BYTES,
@@ -94,7 +97,7 @@ class HttpConnection(Settings):
         self._http = self._httpx(
             base_url=url,
             headers={} if token is None else {"authorization": f"Bearer {token}"},
-            verify=True if tls is None else ssl.create_default_context(cafile=fspath(tls)),
+            verify=_context(tls, certificate),
         )
 
     def _request(self, call: Call[T], timeout: float | None) -> httpx.Request:
@@ -106,6 +109,15 @@ class HttpConnection(Settings):
 
     def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
         return _has_arrow() and super()._goes_in_pieces(evaluation)
+
+
+def _context(tls: FilePath | None, certificate: Certificate | None) -> ssl.SSLContext:
+    """What secures connections, where they are https."""
+    own = None if tls is None else ssl.create_default_context(cafile=fspath(tls))
+    context = own or httpx.create_ssl_context()
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
 
 
 def _has_arrow() -> bool:
