@@ -70,7 +70,8 @@ class Scripted:
 def serving(*refusals: Any, credentials: Any = None) -> Iterator[tuple[str, Scripted]]:
     """A server on a free port, and its target; with credentials it speaks TLS alone."""
     servicer = Scripted(*refusals)
-    server = grpc.server(ThreadPoolExecutor(2))
+    options = [("grpc.max_receive_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(2), options=options)
     methods = {
         "Evaluate": grpc.unary_unary_rpc_method_handler(
             servicer.Evaluate,

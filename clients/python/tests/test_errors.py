@@ -1,10 +1,13 @@
 """Errors, and what is tried again: against servers that answer what the test wants."""
 
 import pickle
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import lossmeter_client
@@ -55,11 +58,30 @@ def test_what_is_too_large_stays_so() -> None:
     assert len(servicer.calls) == 1
 
 
-def test_a_service_that_is_stopping_is_asked_again() -> None:
+@pytest.mark.parametrize("rows", [2, 2_000_000])
+@pytest.mark.parametrize("unary_bytes", [2**30, 0])
+def test_a_service_that_is_stopping_is_asked_again(rows: int, unary_bytes: int) -> None:
     away = status("DRAINING", "UNAVAILABLE")
-    with scripted(away, away) as (client, servicer):
-        assert client.evaluate("huber", DATA).count == 2
+    data = {"predictions": np.ones(rows), "targets": np.zeros(rows)}
+    with scripted(away, away, unary_bytes=unary_bytes) as (client, servicer):
+        assert client.evaluate("huber", data).count == 2
     assert len(servicer.calls) == 3
+
+
+@pytest.mark.parametrize("reduction", ["mean", "median"])
+def test_a_file_is_read_again(tmp_path: Path, reduction: str) -> None:
+    np.savez(tmp_path / "data.npz", allow_pickle=False, **DATA)
+    with scripted(status("DRAINING", "UNAVAILABLE")) as (client, servicer):
+        found = client.evaluate_file(tmp_path / "data.npz", "huber", reduction=reduction)
+        assert found.count == 2
+    assert len(servicer.calls) == 2
+
+
+def test_a_stream_of_ones_own_is_sent_once() -> None:
+    away = status("DRAINING", "UNAVAILABLE")
+    with scripted(away) as (client, servicer), pytest.raises(Unavailable):
+        client.evaluate_stream("huber", [DATA])
+    assert len(servicer.calls) == 1
 
 
 def test_a_token_goes_with_every_call() -> None:
@@ -112,10 +134,14 @@ def test_whatever_stands_between_is_an_error_of_ours(
 
 @pytest.mark.parametrize(
     ("fault", "kind"),
-    [(httpx.ReadTimeout, DeadlineExceeded), (httpx.ConnectError, Unavailable)],
+    [
+        (httpx.ReadTimeout, DeadlineExceeded),
+        (httpx.ConnectError, Unavailable),
+        (ssl.SSLError, Unavailable),
+    ],
 )
 def test_a_broken_exchange_is_an_error_of_ours(
-    fault: type[httpx.TransportError], kind: type[LossmeterError]
+    fault: type[Exception], kind: type[LossmeterError]
 ) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         raise fault("hurt")

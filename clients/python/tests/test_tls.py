@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from clients.python.tests.scripted import DATA, serving
-from lossmeter_client import AsyncClient, AsyncHttpClient, Client, HttpClient, Unavailable
+from lossmeter_client import AsyncClient, AsyncHttpClient, Client, HttpClient, Unavailable, calls
 from lossmeter_client.calls import Certificate
 from lossmeter_client.rpc import credentials
 from tests.integration.servers import HOST
@@ -38,6 +38,12 @@ class Authority:
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused is not tried again."""
+    monkeypatch.setattr(calls, "MOST_ATTEMPTS", 1)
 
 
 @contextmanager
@@ -73,9 +79,11 @@ def over_https(authority: Authority, *, asks: bool) -> Iterator[str]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield f"https://{HOST}:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"https://{HOST}:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def ask(target: str, **options: Any) -> None:
@@ -122,6 +130,7 @@ def test_an_authority_of_ones_own_is_trusted(authority: Authority, served: Any, 
 
 
 @WAYS
+@pytest.mark.usefixtures("once")
 def test_another_authority_is_not(
     authority: Authority, tmp_path: Path, served: Any, asked: Any
 ) -> None:
@@ -140,6 +149,7 @@ def test_a_service_that_asks_is_shown_the_certificate(
 
 
 @WAYS
+@pytest.mark.usefixtures("once")
 def test_a_service_that_asks_takes_nobody_without(
     authority: Authority, served: Any, asked: Any
 ) -> None:

@@ -1,7 +1,14 @@
 """Losses from a Lossmeter service: NumPy in and out.
 
+    from lossmeter_client import Client
+
+    with Client("localhost:8081") as client:
+        answer = client.evaluate("huber", predictions=[1.5, 5], targets=[1, 2])
+    print(answer.value)  # 1.3125
+
 ``Client`` and ``AsyncClient`` speak gRPC, ``HttpClient`` and ``AsyncHttpClient`` REST; all have the
-same methods and give the same answers, to the bit.
+same methods and give the same answers, to the bit. Whatever goes wrong is a ``LossmeterError``.
+``merge_states`` and ``State`` join and finish the states of batches without a service.
 """
 
 from lossmeter_client.answers import (
