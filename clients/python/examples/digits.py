@@ -1,6 +1,6 @@
 """A table of several losses of a real model's predictions.
 
-    python examples/digits.py ../../demo/digits.parquet --target localhost:8081
+    python examples/digits.py ../../demo/digits.csv --target localhost:8081
 
 The file holds a logistic regression's probabilities of ten digits, p0 to p9, and the digit.
 """
@@ -22,7 +22,7 @@ LOSSES = {
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", help="Parquet file with columns p0 to p9 and target")
+    parser.add_argument("file", help="CSV or Parquet file with columns p0 to p9 and target")
     parser.add_argument("--target", default="localhost:8081", help="host and port of the service")
     asked = parser.parse_args()
     with Client(asked.target) as client:

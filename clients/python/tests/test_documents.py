@@ -25,8 +25,9 @@ def test_the_readme_has_code_by_line_6() -> None:
     assert any(line.startswith(">>> ") for line in head)
 
 
-def test_the_example_prints_its_table(service: Service) -> None:
-    example, data = PACKAGE / "examples/digits.py", ROOT / "demo/digits.parquet"
+@pytest.mark.parametrize("name", ["digits.csv", "digits.parquet"])
+def test_the_example_prints_its_table(service: Service, name: str) -> None:
+    example, data = PACKAGE / "examples/digits.py", ROOT / "demo" / name
     command = [sys.executable, str(example), str(data), "--target", target(service)]
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path("/"))
     rows = [line.split("  ")[0].strip() for line in told.stdout.splitlines()]

@@ -1,23 +1,18 @@
 """Errors, and what is tried again: against servers that answer what the test wants."""
 
 import pickle
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import ssl
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import numpy as np
 import pytest
-from google.protobuf.any_pb2 import Any as Packed
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 import lossmeter_client
+from clients.python.tests.scripted import DATA, scripted, status
 from lossmeter_client import (
-    Client,
     DeadlineExceeded,
     HttpClient,
     Internal,
@@ -28,84 +23,6 @@ from lossmeter_client import (
     Unavailable,
 )
 from lossmeter_client.errors import OF_CODE, error_of
-from lossmeter_client.v1 import loss_service_pb2 as pb
-from lossmeter_client.v1 import tensor_pb2
-from tests.integration.servers import HOST
-
-DATA = {"predictions": np.ones(2), "targets": np.zeros(2)}
-GOOD = pb.EvaluateResponse(
-    value=tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT64, data=bytes(8)),
-    loss="huber",
-    reduction="mean",
-    count=2,
-    backend="numpy",
-    device="cpu",
-    dtype="float64",
-)
-
-
-def status(reason: str, code: str = "RESOURCE_EXHAUSTED", seconds: float | None = None) -> Any:
-    info = error_details_pb2.ErrorInfo(reason=reason, domain="lossmeter")
-    details: list[Any] = [info]
-    if seconds is not None:
-        delay = Duration(nanos=int(seconds * 1e9))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    packed = [Packed() for _ in details]
-    for one, detail in zip(packed, details, strict=True):
-        one.Pack(detail)
-    made = status_pb2.Status(code=code_pb2.Code.Value(code), message="told", details=packed)
-    return rpc_status.to_status(made)
-
-
-class Scripted:
-    """Refuses as it is told, then answers: of a service, what these tests call."""
-
-    def __init__(self, *refusals: Any) -> None:
-        self.refusals = list(refusals)
-        self.calls: list[dict[str, str]] = []
-
-    def Evaluate(
-        self, request: pb.EvaluateRequest, context: grpc.ServicerContext
-    ) -> pb.EvaluateResponse:
-        given: Any = context.invocation_metadata()
-        self.calls.append({name: str(text) for name, text in given})
-        if self.refusals:
-            context.abort_with_status(self.refusals.pop(0))
-        return GOOD
-
-    def EvaluateStream(
-        self, request_iterator: Iterator[pb.EvaluateStreamRequest], context: grpc.ServicerContext
-    ) -> pb.EvaluateResponse:
-        for _ in request_iterator:
-            pass
-        return self.Evaluate(pb.EvaluateRequest(), context)
-
-
-@contextmanager
-def scripted(*refusals: Any, **options: Any) -> Iterator[tuple[Client, Scripted]]:
-    servicer = Scripted(*refusals)
-    server = grpc.server(ThreadPoolExecutor(2))
-    methods = {
-        "Evaluate": grpc.unary_unary_rpc_method_handler(
-            servicer.Evaluate,
-            pb.EvaluateRequest.FromString,
-            pb.EvaluateResponse.SerializeToString,
-        ),
-        "EvaluateStream": grpc.stream_unary_rpc_method_handler(
-            servicer.EvaluateStream,
-            pb.EvaluateStreamRequest.FromString,
-            pb.EvaluateResponse.SerializeToString,
-        ),
-    }
-    handler = grpc.method_handlers_generic_handler("lossmeter.v1.LossService", methods)
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port(f"{HOST}:0")
-    server.start()
-    try:
-        with Client(f"{HOST}:{port}", **options) as client:
-            yield client, servicer
-    finally:
-        server.stop(None).wait()
 
 
 @pytest.mark.parametrize("unary_bytes", [10_000, 0])
@@ -141,11 +58,30 @@ def test_what_is_too_large_stays_so() -> None:
     assert len(servicer.calls) == 1
 
 
-def test_a_service_that_is_stopping_is_asked_again() -> None:
+@pytest.mark.parametrize("rows", [2, 2_000_000])
+@pytest.mark.parametrize("unary_bytes", [2**30, 0])
+def test_a_service_that_is_stopping_is_asked_again(rows: int, unary_bytes: int) -> None:
     away = status("DRAINING", "UNAVAILABLE")
-    with scripted(away, away) as (client, servicer):
-        assert client.evaluate("huber", DATA).count == 2
+    data = {"predictions": np.ones(rows), "targets": np.zeros(rows)}
+    with scripted(away, away, unary_bytes=unary_bytes) as (client, servicer):
+        assert client.evaluate("huber", data).count == 2
     assert len(servicer.calls) == 3
+
+
+@pytest.mark.parametrize("reduction", ["mean", "median"])
+def test_a_file_is_read_again(tmp_path: Path, reduction: str) -> None:
+    np.savez(tmp_path / "data.npz", allow_pickle=False, **DATA)
+    with scripted(status("DRAINING", "UNAVAILABLE")) as (client, servicer):
+        found = client.evaluate_file(tmp_path / "data.npz", "huber", reduction=reduction)
+        assert found.count == 2
+    assert len(servicer.calls) == 2
+
+
+def test_a_stream_of_ones_own_is_sent_once() -> None:
+    away = status("DRAINING", "UNAVAILABLE")
+    with scripted(away) as (client, servicer), pytest.raises(Unavailable):
+        client.evaluate_stream("huber", [DATA])
+    assert len(servicer.calls) == 1
 
 
 def test_a_token_goes_with_every_call() -> None:
@@ -198,10 +134,14 @@ def test_whatever_stands_between_is_an_error_of_ours(
 
 @pytest.mark.parametrize(
     ("fault", "kind"),
-    [(httpx.ReadTimeout, DeadlineExceeded), (httpx.ConnectError, Unavailable)],
+    [
+        (httpx.ReadTimeout, DeadlineExceeded),
+        (httpx.ConnectError, Unavailable),
+        (ssl.SSLError, Unavailable),
+    ],
 )
 def test_a_broken_exchange_is_an_error_of_ours(
-    fault: type[httpx.TransportError], kind: type[LossmeterError]
+    fault: type[Exception], kind: type[LossmeterError]
 ) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         raise fault("hurt")

@@ -26,7 +26,9 @@ REFUSALS = list(refusals())
 def told(found: Reply | Outcome) -> object:
     """The bits of an answer, or what a refusal says to programs."""
     if isinstance(found, LossmeterError):
-        return found.code, found.reason, found.field, found.facts
+        # In process there are no messages of which one could be wrong.
+        facts = {name: x for name, x in found.facts.items() if name != "chunk"}
+        return found.code, found.reason, found.field, facts
     return (found if isinstance(found, Reply) else reply_of(found)).bits
 
 

@@ -34,6 +34,7 @@ LOSS = "squared_error"
 WHOLE = {name: x for name, x in columns(LOSS, "float32", 1000).items() if name != "country"}
 BATCHES = batches(WHOLE, 77)
 BIG: Arrays = {"predictions": np.zeros(200_000), "targets": np.zeros(200_000)}
+SECONDS = 60.0
 HALF: Arrays = {"predictions": BIG["predictions"]}
 
 
@@ -119,6 +120,12 @@ def test_a_refusal_comes_through_whenever_it_comes(service: Service, how: str) -
             with pytest.raises(kind) as raised:
                 client.evaluate_stream(LOSS, given, reduction=reduction)
             assert raised.value.reason == reason
+
+
+def test_a_refusal_says_which_message_it_is_of(service: Service) -> None:
+    with Client(target(service)) as client, pytest.raises(InvalidRequest) as raised:
+        client.evaluate_stream(LOSS, [*BATCHES[:3], HALF])
+    assert raised.value.facts == {"chunk": 3}
 
 
 @pytest.mark.parametrize("how", REFUSED)
@@ -221,40 +228,44 @@ def killable(tmp_path: Path) -> Iterator[Killable]:
     stop(made.process)
 
 
-def ask_waiting(killable: Killable) -> None:
-    with Client(f"{HOST}:{killable.grpc_port}", timeout=30.0) as client:
+Make = Callable[[Killable], Any]
+WAITING: dict[str, Make] = {
+    "Client": lambda killable: Client(f"{HOST}:{killable.grpc_port}", timeout=SECONDS),
+    "HttpClient": lambda killable: HttpClient(
+        f"http://{HOST}:{killable.http_port}", timeout=SECONDS
+    ),
+}
+AWAITED: dict[str, Make] = {
+    "AsyncClient": lambda killable: AsyncClient(f"{HOST}:{killable.grpc_port}", timeout=SECONDS),
+    "AsyncHttpClient": lambda killable: AsyncHttpClient(
+        f"http://{HOST}:{killable.http_port}", timeout=SECONDS
+    ),
+}
+
+
+# What comes after the deadline would be another error: DeadlineExceeded.
+@pytest.mark.parametrize("make", WAITING.values(), ids=WAITING)
+def test_a_service_killed_in_a_stream_and_back_again(killable: Killable, make: Make) -> None:
+    with make(killable) as client:
         with pytest.raises(Unavailable):
-            client.evaluate_stream(LOSS, killable.deadly())
+            client.evaluate_stream(LOSS, killable.deadly(), timeout=SECONDS)
         with pytest.raises(Unavailable):
             client.evaluate(LOSS, WHOLE)
         killable.begin()
         assert client.evaluate(LOSS, BIG).value == 0.0
+        assert client.evaluate_stream(LOSS, [BIG]).value == 0.0
 
 
-def ask_awaiting(killable: Killable) -> None:
+@pytest.mark.parametrize("make", AWAITED.values(), ids=AWAITED)
+def test_the_same_awaited(killable: Killable, make: Make) -> None:
     async def awaited() -> None:
-        async with AsyncClient(f"{HOST}:{killable.grpc_port}", timeout=30.0) as client:
+        async with make(killable) as client:
             with pytest.raises(Unavailable):
-                await client.evaluate_stream(LOSS, killable.deadly())
+                await client.evaluate_stream(LOSS, killable.deadly(), timeout=SECONDS)
             with pytest.raises(Unavailable):
                 await client.evaluate(LOSS, WHOLE)
             killable.begin()
             assert (await client.evaluate(LOSS, BIG)).value == 0.0
+            assert (await client.evaluate_stream(LOSS, [BIG])).value == 0.0
 
     asyncio.run(awaited())
-
-
-def ask_over_rest(killable: Killable) -> None:
-    with HttpClient(f"http://{HOST}:{killable.http_port}", timeout=30.0) as client:
-        killable.kill()
-        with pytest.raises(Unavailable):
-            client.evaluate(LOSS, WHOLE)
-        killable.begin()
-        assert client.evaluate(LOSS, WHOLE).count > 0
-
-
-@pytest.mark.parametrize("ask", [ask_waiting, ask_awaiting, ask_over_rest])
-def test_a_service_killed_and_back_again(
-    killable: Killable, ask: Callable[[Killable], None]
-) -> None:
-    ask(killable)

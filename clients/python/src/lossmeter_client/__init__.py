@@ -1,7 +1,14 @@
 """Losses from a Lossmeter service: NumPy in and out.
 
+    from lossmeter_client import Client
+
+    with Client("localhost:8081") as client:
+        answer = client.evaluate("huber", predictions=[1.5, 5], targets=[1, 2])
+    print(answer.value)  # 1.3125
+
 ``Client`` and ``AsyncClient`` speak gRPC, ``HttpClient`` and ``AsyncHttpClient`` REST; all have the
-same methods and give the same answers, to the bit.
+same methods and give the same answers, to the bit. Whatever goes wrong is a ``LossmeterError``.
+``merge_states`` and ``State`` join and finish the states of batches without a service.
 """
 
 from lossmeter_client.answers import (
@@ -31,8 +38,11 @@ from lossmeter_client.errors import (
     Unavailable,
     Unimplemented,
 )
+from lossmeter_client.exact import ExactSum
+from lossmeter_client.finishing import Finished
 from lossmeter_client.rest import AsyncHttpClient, HttpClient
 from lossmeter_client.rpc import AsyncClient, Client
+from lossmeter_client.states import State, merge_states
 
 __all__ = [
     "Answer",
@@ -43,8 +53,10 @@ __all__ = [
     "Client",
     "DeadlineExceeded",
     "DialectAnswer",
+    "ExactSum",
     "Explanation",
     "FailedPrecondition",
+    "Finished",
     "Group",
     "HttpClient",
     "Internal",
@@ -56,11 +68,13 @@ __all__ = [
     "Overloaded",
     "PermissionDenied",
     "ResourceExhausted",
+    "State",
     "Step",
     "Symbol",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "merge_states",
 ]
 __version__ = "0.1.0"

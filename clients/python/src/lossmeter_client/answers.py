@@ -12,7 +12,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group's value and the sums behind it."""
+    """One group's value and the sums behind it.
+
+    Attributes:
+        value: Its number.
+        count: Number of its kept entries.
+        weight: Sum of their weights.
+        denominator: What was divided by, if anything was.
+    """
 
     value: float
     count: int
@@ -109,7 +116,13 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of an evaluation: what was done, and the numbers of it."""
+    """One step of an evaluation.
+
+    Attributes:
+        step: Its name.
+        says: What was done, in a sentence.
+        numbers: The numbers of it.
+    """
 
     step: str
     says: str = ""
@@ -168,7 +181,15 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class LossInput:
-    """An input of a loss: its name, shape and domain."""
+    """An input of a loss.
+
+    Attributes:
+        name: Its name.
+        shape: Its axes: ``...`` is any number of them, the same in all inputs; a letter is a size.
+        domain: Name of its domain.
+        values: Its admissible values, in words.
+        description: What it is.
+    """
 
     name: str
     shape: str = ""
@@ -179,7 +200,16 @@ class LossInput:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A framework's name for a loss, with its parameters as JSON Schema."""
+    """A framework's name for a loss.
+
+    Attributes:
+        symbol: The name, as a request gives it.
+        framework: The framework.
+        version: The version whose rules it follows.
+        default_reduction: Its reduction if a request names none.
+        params: Its parameters, as JSON Schema.
+        reductions: The framework's own words for reductions; canonical ones are taken besides.
+    """
 
     symbol: str
     framework: str = ""

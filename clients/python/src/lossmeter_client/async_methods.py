@@ -11,12 +11,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from os import PathLike
 from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Settings, needs_whole
+from lossmeter_client.calls import Attempts, Call, FilePath, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -32,7 +31,6 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-FilePath = str | PathLike[str]
 
 
 async def each(batches: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
@@ -92,7 +90,10 @@ class AsyncMethods(Settings, ABC):
         timeout: float | None = None,
         **arrays: Any,
     ) -> Answer | Answers:
-        """Evaluate a loss, or several, on one batch of any size."""
+        """Evaluate a loss, or several, on one batch of any size.
+
+        Arguments, answer and errors are those of ``Client.evaluate``.
+        """
         evaluation = Evaluation.of(
             {**(inputs or {}), **arrays},
             loss=loss,
@@ -137,7 +138,10 @@ class AsyncMethods(Settings, ABC):
         options: Options | None = None,
         timeout: float | None = None,
     ) -> Answer | Answers:
-        """Evaluate batches as they come, as if they were one; none is kept."""
+        """Evaluate batches as they come, as if they were one; none is kept.
+
+        ``batches`` may be iterated either way. The rest is as ``Client.evaluate_stream`` says.
+        """
         evaluation = Evaluation.of(
             {}, loss=loss, losses=losses, params=params, reduction=reduction, options=options
         )
@@ -158,7 +162,10 @@ class AsyncMethods(Settings, ABC):
         timeout: float | None = None,
         **columns: str,
     ) -> Answer:
-        """Evaluate the columns of a Parquet, Arrow, CSV or npz file."""
+        """Evaluate the columns of a Parquet, Arrow, CSV or npz file.
+
+        The file is read in a thread. The rest is as ``Client.evaluate_file`` says.
+        """
         evaluation = Evaluation.of(
             {}, loss=loss, losses=None, params=params, reduction=reduction, options=options
         )
@@ -173,7 +180,10 @@ class AsyncMethods(Settings, ABC):
     ) -> Answer | Answers:
         if not OF_SAMPLES & reductions(evaluation.settings):
             try:
-                answer = await self._sent(evaluation, each_in_thread(table.batches()), timeout)
+                answer = await self._tried(
+                    lambda left: self._sent(evaluation, each_in_thread(table.batches()), left),
+                    Attempts(timeout),
+                )
                 if answer.is_exact:
                     return answer
             except LossmeterError as error:
@@ -193,7 +203,10 @@ class AsyncMethods(Settings, ABC):
         timeout: float | None = None,
         **arrays: Any,
     ) -> Explanation:
-        """Evaluate, say how the answer comes about, and what every other framework says."""
+        """Evaluate, say how the answer comes about, and what every other framework says.
+
+        Arguments, answer and errors are those of ``Client.explain``.
+        """
         evaluation = Evaluation.of(
             {**(inputs or {}), **arrays},
             loss=loss,
@@ -212,18 +225,27 @@ class AsyncMethods(Settings, ABC):
         options: Options | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """Finish states made apart, as if their batches had been one."""
+        """Finish states made apart, as if their batches had been one.
+
+        Arguments, answer and errors are those of ``Client.merge_states``.
+        """
         settings = stated({"reduction": reduction, "options": options})
         return await self._call(self._wire.merge_states(states, settings), timeout)
 
     async def list_losses(
         self, *, framework: str = "", search: str = "", timeout: float | None = None
     ) -> list[LossDescriptor]:
-        """The losses, or those that a framework or words ask for."""
+        """The losses, or those that a framework or words ask for.
+
+        Arguments, answer and errors are those of ``Client.list_losses``.
+        """
         return await self._call(self._wire.list_losses(framework, search), timeout)
 
     async def get_loss(self, name: str, *, timeout: float | None = None) -> LossDescriptor:
-        """What is known of a loss, by canonical name, alias or symbol."""
+        """What is known of a loss, by canonical name, alias or symbol.
+
+        Arguments, answer and errors are those of ``Client.get_loss``.
+        """
         return await self._call(self._wire.get_loss(name), timeout)
 
     async def export(
@@ -235,7 +257,10 @@ class AsyncMethods(Settings, ABC):
         timeout: float | None = None,
         **form: Any,
     ) -> bytes:
-        """A loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside."""
+        """A loss as an ONNX graph that runs elsewhere, with weights, mask and reduction inside.
+
+        Arguments, answer and errors are those of ``Client.export``.
+        """
         asked = stated({"params": params, "reduction": reduction, **form})
         return await self._call(self._wire.export(loss, asked), timeout)
 
@@ -260,12 +285,11 @@ class AsyncMethods(Settings, ABC):
         """Send batches as they come, once."""
 
     async def _call(self, call: Call[T], timeout: float | None) -> T:
-        return await self._tried(lambda left: self._made(call, left), timeout)
+        return await self._tried(lambda left: self._made(call, left), self._attempts(timeout))
 
     async def _tried(
-        self, attempt: Callable[[float | None], Awaitable[T]], timeout: float | None
+        self, attempt: Callable[[float | None], Awaitable[T]], attempts: Attempts
     ) -> T:
-        attempts = self._attempts(timeout)
         while True:
             try:
                 return await attempt(attempts.left())
@@ -278,7 +302,8 @@ class AsyncMethods(Settings, ABC):
         if self._goes_in_pieces(evaluation):
             try:
                 answer = await self._tried(
-                    lambda left: self._sent(evaluation, each([evaluation.arrays]), left), timeout
+                    lambda left: self._sent(evaluation, each([evaluation.arrays]), left),
+                    self._attempts(timeout),
                 )
                 if answer.is_exact:
                     return answer

@@ -3,14 +3,22 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from os import PathLike
+from random import uniform
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.chunks import may_be_cut, size_of
-from lossmeter_client.errors import LossmeterError
+from lossmeter_client.errors import LossmeterError, Overloaded, Unavailable
 from lossmeter_client.requests import Evaluation
 
 T = TypeVar("T")
+FilePath: TypeAlias = str | PathLike[str]
+# A client's certificate with those up to its authority, and its key: two PEM files.
+Certificate: TypeAlias = tuple[FilePath, FilePath]
+# What may be otherwise soon, and all calls only compute. gRPC's own retries know no reasons, and of
+# a large message or stream they hold too little to send it again.
+PASSING = (Overloaded, Unavailable)
 MOST_ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.1
 PAUSE_FACTOR = 3.0
@@ -54,12 +62,10 @@ class Attempts:
 
     Args:
         timeout: Seconds for all of them; None for no end.
-        kinds: The errors after which the call is tried again.
     """
 
-    def __init__(self, timeout: float | None, kinds: tuple[type[LossmeterError], ...]) -> None:
+    def __init__(self, timeout: float | None) -> None:
         self._end = None if timeout is None else time.monotonic() + timeout
-        self._kinds = kinds
         self._made = 0
 
     def left(self) -> float | None:
@@ -75,10 +81,11 @@ class Attempts:
         self._made += 1
         seconds = error.retry_after
         if seconds is None:
-            seconds = FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** (self._made - 1)
+            # Not all callers at once.
+            seconds = FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** (self._made - 1) * uniform(0.8, 1.2)
         left = self.left()
         in_time = left is None or seconds < left
-        if self._made < MOST_ATTEMPTS and in_time and isinstance(error, self._kinds):
+        if self._made < MOST_ATTEMPTS and in_time and isinstance(error, PASSING):
             return seconds
         raise error
 
@@ -91,16 +98,15 @@ class Settings:
         unary_bytes: The largest batch that is sent as one message.
     """
 
-    # How the wire spells calls, and after which errors it tries again.
+    # How the wire spells calls.
     _wire: ClassVar[Wire]
-    _passing: ClassVar[tuple[type[LossmeterError], ...]]
 
     def __init__(self, timeout: float | None, unary_bytes: int) -> None:
         self._timeout = timeout
         self._unary_bytes = unary_bytes
 
     def _attempts(self, timeout: float | None) -> Attempts:
-        return Attempts(self._timeout if timeout is None else timeout, self._passing)
+        return Attempts(self._timeout if timeout is None else timeout)
 
     def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
         """Whether a batch is sent as a stream."""

@@ -28,7 +28,8 @@ class LossmeterError(Exception):
         reason: The same in one word; empty where it was not the service that refused.
         field: Where, as a dotted path (``inputs.targets``); None if no one place is wrong.
         code: The code of google.rpc, such as ``INVALID_ARGUMENT``.
-        facts: Numbers beside the sentence, such as ``limit`` and ``actual``.
+        facts: Numbers beside the sentence: ``limit`` and ``actual`` of a size; ``chunk``, counted
+            from 0, where a stream over gRPC was refused in its middle.
         retry_after: Seconds after which the service asks to be tried again, if it does.
     """
 
@@ -119,6 +120,7 @@ OF_CODE: Mapping[str, type[LossmeterError]] = {
     "CANCELLED": Cancelled,
     "INTERNAL": Internal,
 }
+FACTS = ("limit", "actual", "chunk")
 OF_REASON: Mapping[str, type[LossmeterError]] = {"TOO_LARGE": TooLarge, "OVERLOADED": Overloaded}
 
 
@@ -133,12 +135,12 @@ def error_of(
     Args:
         code: The code of google.rpc.
         detail: The sentence.
-        told: What is told beside it: ``reason``, ``field``, ``limit``, ``actual``.
+        told: What is told beside it: ``reason``, ``field`` and the facts.
         retry_after: Seconds to wait, if the service says so.
     """
     reason, field = str(told.get("reason", "")), told.get("field")
     kind = OF_REASON.get(reason) or OF_CODE.get(code, LossmeterError)
-    facts = {name: int(str(told[name])) for name in ("limit", "actual") if name in told}
+    facts = {name: int(str(told[name])) for name in FACTS if name in told}
     place = None if field is None else str(field)
     return kind(detail, reason, place, code, facts, retry_after)
 
@@ -146,3 +148,8 @@ def error_of(
 def invalid(reason: str, field: str, detail: str) -> InvalidRequest:
     """What is found wrong before anything is sent."""
     return InvalidRequest(detail, reason, field, "INVALID_ARGUMENT")
+
+
+def unfit(reason: str, field: str, detail: str) -> FailedPrecondition:
+    """What is well formed, and found not to serve before anything is sent."""
+    return FailedPrecondition(detail, reason, field, "FAILED_PRECONDITION")

@@ -3,12 +3,11 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os import PathLike
 from typing import Any, Self, TypeVar, overload
 
 from lossmeter_client.answers import Answer, Answers, Explanation, LossDescriptor
 from lossmeter_client.arrays import Arrays
-from lossmeter_client.calls import Call, Settings, needs_whole
+from lossmeter_client.calls import Attempts, Call, FilePath, Settings, needs_whole
 from lossmeter_client.chunks import OF_SAMPLES, joined, reductions
 from lossmeter_client.errors import LossmeterError
 from lossmeter_client.files import Table
@@ -24,7 +23,6 @@ from lossmeter_client.requests import (
 )
 
 T = TypeVar("T")
-FilePath = str | PathLike[str]
 
 
 class Methods(Settings, ABC):
@@ -205,7 +203,10 @@ class Methods(Settings, ABC):
     ) -> Answer | Answers:
         if not OF_SAMPLES & reductions(evaluation.settings):
             try:
-                answer = self._sent(evaluation, table.batches(), timeout)
+                answer = self._tried(
+                    lambda left: self._sent(evaluation, table.batches(), left),
+                    Attempts(timeout),
+                )
                 if answer.is_exact:
                     return answer
             except LossmeterError as error:
@@ -226,7 +227,11 @@ class Methods(Settings, ABC):
     ) -> Explanation:
         """Evaluate, say how the answer comes about, and what every other framework says.
 
-        Args and errors are those of ``evaluate``.
+        Arguments and errors are those of ``evaluate``, for one loss.
+
+        Returns:
+            The answer, its ``steps``, and a row of ``dialects`` for every other symbol and the
+            canonical loss, with its value and why it differs.
         """
         evaluation = Evaluation.of(
             {**(inputs or {}), **arrays},
@@ -246,7 +251,9 @@ class Methods(Settings, ABC):
         options: Options | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """Finish states made apart, as if their batches had been one.
+        """Ask the service to finish states made apart, as if their batches had been one.
+
+        ``lossmeter_client.merge_states`` merges them without it.
 
         Args:
             states: What ``evaluate`` answered as ``state`` when its options asked for it.
@@ -273,7 +280,15 @@ class Methods(Settings, ABC):
         return self._call(self._wire.list_losses(framework, search), timeout)
 
     def get_loss(self, name: str, *, timeout: float | None = None) -> LossDescriptor:
-        """What is known of a loss, by canonical name, alias or symbol."""
+        """What is known of a loss.
+
+        Args:
+            name: Canonical name, alias or framework symbol.
+            timeout: Seconds; the client's if None.
+
+        Raises:
+            NotFound: No loss has the name; the detail gives the nearest.
+        """
         return self._call(self._wire.get_loss(name), timeout)
 
     def export(
@@ -292,10 +307,15 @@ class Methods(Settings, ABC):
             params: As ``evaluate`` takes it.
             reduction: As ``evaluate`` takes it.
             timeout: Seconds; the client's if None.
-            form: ``dtype``, ``opset``, ``ir_version``, ``sizes``, ``rank``, ``stands_for``.
+            form: ``dtype`` of the inputs that are values (``float64`` if absent), ``opset``,
+                ``ir_version``, ``sizes`` of axes to be fixed, ``rank`` of the loss values, and
+                ``stands_for``, the canonical loss, of a symbol that may be one of several.
 
         Returns:
             The serialised model.
+
+        Raises:
+            LossmeterError: As ``evaluate``; ``BACKEND_UNSUPPORTED`` where it has no graph.
         """
         asked = stated({"params": params, "reduction": reduction, **form})
         return self._call(self._wire.export(loss, asked), timeout)
@@ -321,10 +341,9 @@ class Methods(Settings, ABC):
         """Send batches as they come, once."""
 
     def _call(self, call: Call[T], timeout: float | None) -> T:
-        return self._tried(lambda left: self._made(call, left), timeout)
+        return self._tried(lambda left: self._made(call, left), self._attempts(timeout))
 
-    def _tried(self, attempt: Callable[[float | None], T], timeout: float | None) -> T:
-        attempts = self._attempts(timeout)
+    def _tried(self, attempt: Callable[[float | None], T], attempts: Attempts) -> T:
         while True:
             try:
                 return attempt(attempts.left())
@@ -337,7 +356,8 @@ class Methods(Settings, ABC):
         if self._goes_in_pieces(evaluation):
             try:
                 answer = self._tried(
-                    lambda left: self._sent(evaluation, iter([evaluation.arrays]), left), timeout
+                    lambda left: self._sent(evaluation, iter([evaluation.arrays]), left),
+                    self._attempts(timeout),
                 )
                 if answer.is_exact:
                     return answer

@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from os import PathLike, fspath
+from os import fspath
 from typing import Any, ClassVar, TypeVar
 
 import httpx
@@ -12,9 +12,9 @@ from lossmeter_client import documents
 from lossmeter_client.answers import Answer, Answers
 from lossmeter_client.arrays import Arrays
 from lossmeter_client.async_methods import AsyncMethods
-from lossmeter_client.calls import Call, Settings, Wire
+from lossmeter_client.calls import Call, Certificate, FilePath, Settings, Wire
 from lossmeter_client.chunks import MIB
-from lossmeter_client.errors import LossmeterError, Overloaded, Unavailable, error_of
+from lossmeter_client.errors import LossmeterError, error_of
 from lossmeter_client.methods import Methods
 from lossmeter_client.requests import Evaluation
 
@@ -42,6 +42,8 @@ CODES: Mapping[int, str] = {
 OF_REASON: Mapping[str, str] = dict.fromkeys(
     ("NOT_MERGEABLE", "NOT_STREAMABLE", "BACKEND_UNSUPPORTED"), "FAILED_PRECONDITION"
 )
+# Under asyncio what goes wrong within TLS comes through httpx as it is (httpx 0.28).
+BROKEN = (httpx.TransportError, ssl.SSLError)
 
 
 def error_from(response: httpx.Response) -> LossmeterError:
@@ -57,7 +59,7 @@ def error_from(response: httpx.Response) -> LossmeterError:
     return error_of(code, detail, told, float(wait) if wait.isdecimal() else None)
 
 
-def broken(error: httpx.TransportError) -> LossmeterError:
+def broken(error: Exception) -> LossmeterError:
     """The error that a broken exchange stands for."""
     late = isinstance(error, httpx.TimeoutException)
     code = "DEADLINE_EXCEEDED" if late else "UNAVAILABLE"
@@ -65,36 +67,39 @@ def broken(error: httpx.TransportError) -> LossmeterError:
 
 
 class HttpConnection(Settings):
-    """What both clients are of: connections, and what is said on each.
-
-    Args:
-        url: Where the service is.
-        tls: Path of a PEM file with the authority of its certificate, where that is none of the
-            usual ones.
-        token: Bearer token; send it to an ``https`` URL alone.
-        timeout: Seconds that nothing may come or go where a call does not say; streams may take as
-            long as they do.
-        unary_bytes: The largest batch that is sent as JSON, if pyarrow is installed.
-    """
+    """What both clients are of: connections, and what is said on each."""
 
     _httpx: ClassVar[Any]
     _wire: ClassVar[Wire] = documents
-    _passing: ClassVar[tuple[type[LossmeterError], ...]] = (Overloaded, Unavailable)
 
     def __init__(
         self,
         url: str = "http://localhost:8080",
         *,
-        tls: str | PathLike[str] | None = None,
+        tls: FilePath | None = None,
+        certificate: Certificate | None = None,
         token: str | None = None,
         timeout: float | None = DEFAULT_SECONDS,
         unary_bytes: int = UNARY_BYTES,
     ) -> None:
+        """Connect when the first call is made.
+
+        Args:
+            url: Where the service is.
+            tls: Path of a PEM file with the authority of its certificate, where that is none of
+                the usual ones.
+            certificate: Paths of two PEM files, the client's own certificate and its key, where the
+                service asks for one (mTLS).
+            token: Bearer token; send it to an ``https`` URL alone.
+            timeout: Seconds that nothing may come or go where a call does not say; streams may
+                take as long as they do.
+            unary_bytes: The largest batch that is sent as JSON, if pyarrow is installed.
+        """
         super().__init__(timeout, unary_bytes)
         self._http = self._httpx(
             base_url=url,
             headers={} if token is None else {"authorization": f"Bearer {token}"},
-            verify=True if tls is None else ssl.create_default_context(cafile=fspath(tls)),
+            verify=_context(tls, certificate),
         )
 
     def _request(self, call: Call[T], timeout: float | None) -> httpx.Request:
@@ -106,6 +111,15 @@ class HttpConnection(Settings):
 
     def _goes_in_pieces(self, evaluation: Evaluation) -> bool:
         return _has_arrow() and super()._goes_in_pieces(evaluation)
+
+
+def _context(tls: FilePath | None, certificate: Certificate | None) -> ssl.SSLContext:
+    """What secures connections, where they are https."""
+    own = None if tls is None else ssl.create_default_context(cafile=fspath(tls))
+    context = own or httpx.create_ssl_context()
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
 
 
 def _has_arrow() -> bool:
@@ -133,7 +147,7 @@ class HttpClient(HttpConnection, Methods):
     def _made(self, call: Call[T], timeout: float | None) -> T:
         try:
             response = self._http.send(self._request(call, timeout))
-        except httpx.TransportError as error:
+        except BROKEN as error:
             raise broken(error) from None
         return _read(call, response)
 
@@ -160,7 +174,7 @@ class AsyncHttpClient(HttpConnection, AsyncMethods):
     async def _made(self, call: Call[T], timeout: float | None) -> T:
         try:
             response = await self._http.send(self._request(call, timeout))
-        except httpx.TransportError as error:
+        except BROKEN as error:
             raise broken(error) from None
         return _read(call, response)
 

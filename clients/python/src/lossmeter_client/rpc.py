@@ -1,11 +1,9 @@
 """Clients over gRPC: what they share, and the two of them."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from threading import Condition
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,9 +16,9 @@ from lossmeter_client import messages
 from lossmeter_client.answers import Answer, Answers
 from lossmeter_client.arrays import Arrays
 from lossmeter_client.async_methods import AsyncMethods, each
-from lossmeter_client.calls import Call, Settings, Wire
+from lossmeter_client.calls import Call, Certificate, FilePath, Settings, Wire
 from lossmeter_client.chunks import MIB
-from lossmeter_client.errors import LossmeterError, Overloaded, error_of
+from lossmeter_client.errors import LossmeterError, error_of
 from lossmeter_client.methods import Methods
 from lossmeter_client.requests import Evaluation
 from lossmeter_client.v1.loss_service_pb2_grpc import LossServiceStub
@@ -34,25 +32,7 @@ MOST_WAITING = 2
 # What grpc.aio says where it has forgotten what the service said.
 LOST = "Internal error from Core"
 DETAILS = "grpc-status-details-bin"
-RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{"service": "lossmeter.v1.LossService"}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 3,
-                # Of RESOURCE_EXHAUSTED only the service's RetryInfo tells whether it will pass.
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.service_config", json.dumps(RETRIES)),
-    # What is longer is sent once: gRPC's own bound is 256 KiB.
-    ("grpc.per_rpc_retry_buffer_size", 2 * UNARY_BYTES),
     # The service says what is too large, with a reason.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -62,13 +42,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
-Tls = bool | str | PathLike[str]
 
 
-def credentials(tls: Tls) -> grpc.ChannelCredentials:
-    """What secures a channel: the usual authorities, or those of a PEM file."""
+def credentials(
+    tls: bool | FilePath, certificate: Certificate | None
+) -> grpc.ChannelCredentials | None:
+    """What secures a channel; None for one in plain text."""
+    if tls is False and certificate is None:
+        return None
     roots = None if isinstance(tls, bool) else Path(tls).read_bytes()
-    return grpc.ssl_channel_credentials(roots)
+    chain, key = (Path(path).read_bytes() for path in certificate) if certificate else (None, None)
+    return grpc.ssl_channel_credentials(roots, key, chain)
 
 
 def error_from(error: Any) -> LossmeterError:
@@ -128,37 +112,40 @@ class Outbox(Generic[T]):
 
 
 class Connection(Settings):
-    """What both clients are of: a channel, and what is said to it.
-
-    Args:
-        target: Host and port, or any other target that gRPC takes.
-        tls: Whether the service has a certificate: True for one of the usual authorities, or the
-            path of a PEM file with the authority's.
-        token: Bearer token; send it over TLS alone.
-        timeout: Seconds that a call may take where it does not say. Streams then have no end.
-        unary_bytes: The largest batch that is sent as one message.
-    """
+    """What both clients are of: a channel, and what is said to it."""
 
     # grpc, or grpc.aio.
     _grpc: ClassVar[Any]
     _wire: ClassVar[Wire] = messages
-    # gRPC itself tries again where nobody answers.
-    _passing: ClassVar[tuple[type[LossmeterError], ...]] = (Overloaded,)
 
     def __init__(
         self,
         target: str = "localhost:8081",
         *,
-        tls: Tls = False,
+        tls: bool | FilePath = False,
+        certificate: Certificate | None = None,
         token: str | None = None,
         timeout: float | None = DEFAULT_SECONDS,
         unary_bytes: int = UNARY_BYTES,
     ) -> None:
+        """Connect when the first call is made.
+
+        Args:
+            target: Host and port, or any other target that gRPC takes.
+            tls: Whether the service has a certificate: True for one of the usual authorities, or
+                the path of a PEM file with the authority's.
+            certificate: Paths of two PEM files, the client's own certificate and its key, where the
+                service asks for one (mTLS). It implies ``tls``.
+            token: Bearer token; send it over TLS alone.
+            timeout: Seconds that a call may take where it does not say. Streams then have no end.
+            unary_bytes: The largest batch that is sent as one message.
+        """
         super().__init__(timeout, unary_bytes)
+        secured = credentials(tls, certificate)
         self._channel = (
             self._grpc.insecure_channel(target, CHANNEL_OPTIONS)
-            if tls is False
-            else self._grpc.secure_channel(target, credentials(tls), CHANNEL_OPTIONS)
+            if secured is None
+            else self._grpc.secure_channel(target, secured, CHANNEL_OPTIONS)
         )
         self._stub = LossServiceStub(self._channel)
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
