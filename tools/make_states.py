@@ -179,6 +179,10 @@ def families() -> Iterator[tuple[str, list[State]]]:
     )
     single = {name: x.astype(np.float32) for name, x in pair(rng, 50).items()}
     yield "float32", [batch("squared_error", single, "f")]
+    yield (
+        "several outputs, which scikit-learn joins",
+        [batch("sklearn.metrics.mean_squared_error", pair(rng, n, 2), f"o{n}") for n in (3, 4)],
+    )
     same = {"predictions": [2.0, 1.0, 2.0], "targets": [0.0, 0.0, 0.0]}
     yield (
         "extremes that are equal",
@@ -252,27 +256,46 @@ def refused() -> Iterator[Json]:
         "axes of another size": kept,
         "other parts": [state, sums],
     }
+    apart = [
+        batch("squared_error", {**pair(rng, 2), "country": [label] * 2}, label, **settings)
+        for label, settings in (("de", by_country()), ("fr", by_country(options={"state": True})))
+    ]
+    unlike["other parts of other groups"] = apart
     for name, states in unlike.items():
         yield bad(name, [state_bytes(one) for one in states], "STATE_MISMATCH")
     twice = [state_bytes(one) for one in (state, other, state)]
     yield bad("a batch twice", twice, "DUPLICATE_BATCH")
     yield bad("no state", [], "MALFORMED_REQUEST")
+    full = [changed(one, counts_full) for one in (state, other)]
+    yield bad("more counted than can be", full, "MALFORMED_REQUEST")
     good = state_bytes(other)
     for name, data in malformed(state).items():
-        yield bad(name, [good, data], "MALFORMED_REQUEST")
+        yield bad(name, [good, data], "MALFORMED_REQUEST", "states.1")
 
 
-def bad(name: str, states: list[bytes], reason: str) -> Json:
+def bad(name: str, states: list[bytes], reason: str, field: str = "states") -> Json:
     return {
         "name": name,
         "states": [text(data) for data in states],
         "any_profile": False,
         "reason": reason,
+        "field": field,
     }
 
 
 def single(tensors: Mapping[str, Any]) -> Json:
     return {name: x.astype(np.float32) for name, x in tensors.items()}
+
+
+def by_country(**settings: Any) -> Json:
+    return {"reduction": {"name": "mean", "by": "country"}, **settings}
+
+
+def counts_full(message: pb.State) -> None:
+    """As many rows as a message can tell."""
+    most = 2**64 - 1
+    message.batches[0].rows = message.cells[0].linear.rows = most
+    message.cells[0].linear.entries = message.cells[0].linear.count = most
 
 
 def with_total(exponent: int, mantissa: bytes, message: pb.State) -> None:
@@ -350,11 +373,12 @@ def check_refused(vector: Json) -> None:
     """Stop at a vector that is not refused, or for another reason."""
     data = [base64.b64decode(state) for state in vector["states"]]
     try:
-        Engine().merge([read_state(one) for one in data], MergeSpec())
+        states = [read_state(one, f"states.{at}") for at, one in enumerate(data)]
+        Engine().merge(states, MergeSpec())
     except LossmeterError as error:
-        if error.reason == vector["reason"]:
+        if (error.reason, error.field) == (vector["reason"], vector["field"]):
             return
-        raise SystemExit(f"{vector['name']}: refused as {error.reason}") from None
+        raise SystemExit(f"{vector['name']}: {error.reason} at {error.field}") from None
     raise SystemExit(f"{vector['name']}: not refused")
 
 

@@ -120,9 +120,8 @@ def test_what_is_no_state_or_belongs_elsewhere_is_refused(name: str) -> None:
     states, any_profile = given(REFUSED[name])
     with pytest.raises(LossmeterError) as raised:
         merge_states(states, any_profile=any_profile)
-    malformed = bool(states) and REFUSED[name]["reason"] == "MALFORMED_REQUEST"
-    field = "states.1" if malformed else "states"
-    assert (raised.value.reason, raised.value.field) == (REFUSED[name]["reason"], field)
+    expected = REFUSED[name]["reason"], REFUSED[name]["field"]
+    assert (raised.value.reason, raised.value.field) == expected
     assert raised.value.code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
 
 

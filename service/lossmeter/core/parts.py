@@ -7,6 +7,7 @@ the process.
 """
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
@@ -95,17 +96,23 @@ class Linear:
             for t, w, d, n, z in zip(totals, weights, divisors, counts, nonzero, strict=True)
         ]
 
+    def counts(self) -> tuple[int, ...]:
+        """All that is counted, in the order of the fields."""
+        return (
+            self.count,
+            self.nonzero,
+            self.entries,
+            self.nonzero_entries,
+            self.rows,
+            self.weight_entries,
+        )
+
     def __add__(self, other: Self) -> Self:
         return type(self)(
             self.total + other.total,
             self.weight + other.weight,
             self.divisor + other.divisor,
-            self.count + other.count,
-            self.nonzero + other.nonzero,
-            self.entries + other.entries,
-            self.nonzero_entries + other.nonzero_entries,
-            self.rows + other.rows,
-            self.weight_entries + other.weight_entries,
+            *map(operator.add, self.counts(), other.counts()),
         )
 
 

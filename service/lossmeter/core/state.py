@@ -9,10 +9,12 @@ from functools import reduce
 from lossmeter.core.block import Block, Ints
 from lossmeter.core.parts import Extreme, Linear, Part
 from lossmeter.core.reductions import Parts
-from lossmeter.errors import DuplicateBatch, StateMismatch
+from lossmeter.errors import DuplicateBatch, MalformedRequest, StateMismatch
 
 # The key of a group: a label of `by`, a position where an axis is kept, None for everything.
 Key = str | int | None
+# What a count may be in a message.
+MOST_COUNTED = 2**64 - 1
 # How an axis of outputs that are joined is told in a specification.
 OUTPUTS = '["outputs"'
 
@@ -118,6 +120,7 @@ class State:
         Raises:
             StateMismatch: They were made by different specifications, or keep different parts.
             DuplicateBatch: A batch is in both.
+            MalformedRequest: They count more than there can be.
         """
         spec = replace(other.spec, profile=self.spec.profile) if any_profile else other.spec
         if different := self.spec.differences(spec):
@@ -133,22 +136,28 @@ class State:
             raise DuplicateBatch(
                 "a batch is in two of the states; merge each batch once", field="states"
             )
+        self._refuse_other_parts(other)
         merged = State(
             self.spec,
             self.batches | other.batches,
             {key: dict(cell) for key, cell in self.cells.items()},
             self.shape,
         )
-        kinds = {part for state in (self, other) for cell in state.cells.values() for part in cell}
         for key, cell in other.cells.items():
-            mine = merged.cells.get(key)
-            if mine is not None and mine.keys() != cell.keys():
-                raise StateMismatch(
-                    f"the states hold different parts; all must hold {', '.join(sorted(kinds))}",
-                    field="states",
-                )
             merged.add(key, cell.values())
+        if max(*merged.linear.counts(), sum(merged.batches.values())) > MOST_COUNTED:
+            raise MalformedRequest("the states count more than 2^64 entries", field="states")
         return merged
+
+    def _refuse_other_parts(self, other: "State") -> None:
+        """Refuse what would be finished from the parts of some of its batches."""
+        held = [cell.keys() for state in (self, other) for cell in state.cells.values()]
+        if any(parts != held[0] for parts in held):
+            every = sorted({part for parts in held for part in parts})
+            raise StateMismatch(
+                f"the states hold different parts; all must hold {', '.join(every)}",
+                field="states",
+            )
 
     @property
     def linear(self) -> Linear:

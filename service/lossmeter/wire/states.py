@@ -197,7 +197,9 @@ def _check_specification(spec: Specification, told: bytes) -> None:
     good = good and spec.dtype in ("float32", "float64")
     if spec.axis:
         axes, rank = orjson.loads(spec.axis)
-        good = good and axes == sorted(set(axes)) and all(0 <= axis < rank for axis in axes)
+        named = axes if isinstance(axes, list) else [0]
+        good = good and (axes == sorted(set(named)) or spec.joins_outputs)
+        good = good and all(0 <= axis < rank for axis in named)
     if not (good and spec.nonfinite in ("propagate", "omit", "error")):
         raise ValueError("no service has this specification")
 
