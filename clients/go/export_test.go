@@ -21,3 +21,11 @@ func SumOfVector(exponent int32, mantissa []byte, nan, above, below uint64) (*Ex
 		Nan: nan, PositiveInfinity: above, NegativeInfinity: below,
 	})
 }
+
+// What only tests of the package call by itself.
+var (
+	MessageOf = Tensor.message
+	Swapped   = swapped
+	Cut       = Inputs.cut
+	Failed    = failed
+)
