@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/lossmeter/lossmeter/clients/go/lossmeterpb"
 )
@@ -62,7 +63,7 @@ func NewClient(target string, options ...Option) (*Client, error) {
 	}
 	connection, err := grpc.NewClient(target, append(c.dialOptions(), c.dial...)...)
 	if err != nil {
-		return nil, failed(context.Background(), err)
+		return nil, failed(err)
 	}
 	return &Client{connection, pb.NewLossServiceClient(connection), c.timeout, c.unaryBytes}, nil
 }
@@ -80,7 +81,7 @@ func (c *config) dialOptions() []grpc.DialOption {
 			grpc.MaxCallRecvMsgSize(math.MaxInt),
 			grpc.MaxCallSendMsgSize(math.MaxInt),
 			// What is longer is sent once: gRPC's own bound is 256 KiB.
-			grpc.MaxRetryRPCBufferSize(2*c.unaryBytes),
+			grpc.MaxRetryRPCBufferSize(2*max(c.unaryBytes, defaultUnaryBytes)),
 		),
 		// A service that comes back is found within a second.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -161,11 +162,11 @@ func (c *Client) EvaluateStream(
 func (c *Client) send(
 	ctx context.Context, spec *pb.EvaluateRequest, batches iter.Seq2[Inputs, error],
 ) (*Answer, error) {
-	inner, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.stub.EvaluateStream(inner)
+	stream, err := c.stub.EvaluateStream(ctx)
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, failed(err)
 	}
 	for message, err := range messages(spec, batches) {
 		if err != nil {
@@ -178,7 +179,7 @@ func (c *Client) send(
 	}
 	found, err := stream.CloseAndRecv()
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, failed(err)
 	}
 	return answerOf(found)
 }
@@ -333,7 +334,7 @@ func called[Request, Found, Result any](
 	return retried(ctx, func() (result Result, err error) {
 		found, err := call(ctx, request)
 		if err != nil {
-			return result, failed(ctx, err)
+			return result, failed(err)
 		}
 		return read(found)
 	})
@@ -360,7 +361,7 @@ func retried[Result any](
 		}
 		select {
 		case <-ctx.Done():
-			return result, failed(ctx, ctx.Err())
+			return result, failed(status.FromContextError(ctx.Err()).Err())
 		case <-time.After(wait):
 		}
 		pause *= pauseFactor

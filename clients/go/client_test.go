@@ -227,7 +227,7 @@ func TestErrorTellsWhatTheServiceDoes(t *testing.T) {
 		Metadata: map[string]string{"field": "inputs", "limit": "3", "actual": "4", "chunk": "0"},
 	}
 	told := refuse(codes.ResourceExhausted, info)
-	refused := errorOf(t, lossmeter.Failed(t.Context(), told))
+	refused := errorOf(t, lossmeter.Failed(told))
 	facts := map[string]int64{"limit": 3, "actual": 4, "chunk": 0}
 	if refused.Code != codes.ResourceExhausted || refused.Reason != "TOO_LARGE" ||
 		refused.Field != "inputs" || refused.Detail != "the detail" ||
@@ -243,7 +243,7 @@ func TestErrorTellsWhatTheServiceDoes(t *testing.T) {
 }
 
 func TestErrorOfAProxyHasNoReason(t *testing.T) {
-	refused := errorOf(t, lossmeter.Failed(t.Context(), status.Error(codes.Internal, "lost")))
+	refused := errorOf(t, lossmeter.Failed(status.Error(codes.Internal, "lost")))
 	if refused.Reason != "" || refused.Error() != "lossmeter: Internal: lost" {
 		t.Errorf("%#v", refused)
 	}
@@ -254,7 +254,7 @@ func TestFieldOfABadRequest(t *testing.T) {
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "inputs.targets"}},
 	}
 	told := refuse(codes.InvalidArgument, &errdetails.ErrorInfo{}, protoadapt.MessageV1Of(bad))
-	if refused := errorOf(t, lossmeter.Failed(t.Context(), told)); refused.Field != "inputs.targets" {
+	if refused := errorOf(t, lossmeter.Failed(told)); refused.Field != "inputs.targets" {
 		t.Errorf("%#v", refused)
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Error is why a call failed, or why something was refused before it was sent. Every error of this
-// package is one, but those that come from a caller's own batches:
+// Error is why a call failed, or why something was refused before it was sent. Every error of a call
+// is one, but those that come from a caller's own batches:
 //
 //	var refused *lossmeter.Error
 //	if errors.As(err, &refused) && refused.Reason == "SHAPE_MISMATCH" { … }
 //
-// Where the caller's context ended the call, errors.Is also finds [context.Canceled] or
+// Where a call was cancelled or late, errors.Is also finds [context.Canceled] or
 // [context.DeadlineExceeded].
 type Error struct {
 	// Code is that of google.rpc, such as codes.InvalidArgument; codes.Unavailable where nobody
@@ -36,8 +36,6 @@ type Error struct {
 	Facts map[string]int64
 	// RetryAfter is how long the service asks to wait before another attempt; 0 if it does not say.
 	RetryAfter time.Duration
-
-	cause error
 }
 
 func (e *Error) Error() string {
@@ -51,8 +49,16 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("lossmeter: %s%s: %s", what, place, e.Detail)
 }
 
-// Unwrap is what ended the caller's context, if that ended the call.
-func (e *Error) Unwrap() error { return e.cause }
+// Unwrap is the error of package context that the code stands for, if it does for one.
+func (e *Error) Unwrap() error {
+	switch e.Code {
+	case codes.Canceled:
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	}
+	return nil
+}
 
 // GRPCStatus lets the package status of gRPC read the code.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Detail) }
@@ -60,15 +66,9 @@ func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Detail
 const domain = "lossmeter"
 
 // failed is the error that a failed call stands for.
-func failed(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
+func failed(err error) error {
 	told := status.Convert(err)
 	e := &Error{Code: told.Code(), Detail: told.Message()}
-	if e.Code == codes.Canceled || e.Code == codes.DeadlineExceeded {
-		e.cause = ctx.Err()
-	}
 	for _, detail := range told.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:

@@ -192,8 +192,13 @@ func (s *State) merge(other *State, rules MergeRules) error {
 			known.add(cell)
 		}
 	}
-	slices.SortStableFunc(s.cells, func(a, b *Cell) int { return a.key.compare(b.key) })
+	s.sort()
 	return nil
+}
+
+// sort puts the cells in the order of their keys.
+func (s *State) sort() {
+	slices.SortStableFunc(s.cells, func(a, b *Cell) int { return a.key.compare(b.key) })
 }
 
 func (s *State) refuse(other *State, rules MergeRules) error {

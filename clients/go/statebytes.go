@@ -150,6 +150,7 @@ func stateOf(message *pb.State) (*State, bool) {
 	for _, cell := range message.GetCells() {
 		state.cells = append(state.cells, r.cell(cell))
 	}
+	state.sort()
 	good := !r.bad && state.spec.isGood() && state.hasGoodGroups() && state.hasGoodParts()
 	return state, good
 }
