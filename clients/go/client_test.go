@@ -243,7 +243,12 @@ func TestErrorTellsWhatTheServiceDoes(t *testing.T) {
 }
 
 func TestErrorOfAProxyHasNoReason(t *testing.T) {
-	refused := errorOf(t, lossmeter.Failed(status.Error(codes.Internal, "lost")))
+	foreign, err := status.New(codes.Internal, "lost").
+		WithDetails(&errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "another"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := errorOf(t, lossmeter.Failed(foreign.Err()))
 	if refused.Reason != "" || refused.Error() != "lossmeter: Internal: lost" {
 		t.Errorf("%#v", refused)
 	}

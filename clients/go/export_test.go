@@ -22,6 +22,12 @@ func SumOfVector(exponent int32, mantissa []byte, nan, above, below uint64) (*Ex
 	})
 }
 
+// Sealed are the bytes of a state, with the hashes of what is in it.
+func Sealed(message *pb.State) []byte {
+	state, _ := stateOf(message)
+	return state.Bytes()
+}
+
 // What only tests of the package call by itself.
 var (
 	MessageOf = Tensor.message

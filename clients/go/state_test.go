@@ -13,7 +13,10 @@ import (
 	"strconv"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lossmeter/lossmeter/clients/go"
+	pb "github.com/lossmeter/lossmeter/clients/go/lossmeterpb"
 )
 
 // vectors are what all clients and the service are held to.
@@ -197,6 +200,90 @@ func TestMergesAreRefusedAsTheVectorsAre(t *testing.T) {
 				t.Errorf("%v, not %s", err, vector.Reason)
 			}
 		})
+	}
+}
+
+// changed is a state of the vectors, changed and sealed again.
+func changed(t *testing.T, name string, change func(*pb.State)) []byte {
+	t.Helper()
+	for _, vector := range readVectors(t).Merges {
+		if vector.Name == name {
+			state := &pb.State{}
+			if err := proto.Unmarshal(vector.States[0], state); err != nil {
+				t.Fatal(err)
+			}
+			change(state)
+			return lossmeter.Sealed(state)
+		}
+	}
+	t.Fatalf("no vector %s", name)
+	return nil
+}
+
+func TestFourHighestBandsAreKept(t *testing.T) {
+	with := func(id string, bands map[float64]byte) []byte {
+		return changed(t, "one state", func(state *pb.State) {
+			state.Batches[0].Id = id
+			cell := state.Cells[0]
+			cell.Least.BatchId, cell.Greatest.BatchId = id, id
+			cell.Exponentials.Bands = nil
+			for number, mantissa := range bands {
+				total := &pb.ExactSum{Mantissa: []byte{mantissa}}
+				band := &pb.Exponentials_Band{Number: number, Total: total}
+				cell.Exponentials.Bands = append(cell.Exponentials.Bands, band)
+			}
+		})
+	}
+	const minus1 = 0xFF
+	merged, err := lossmeter.MergeStates([][]byte{
+		with("a", map[float64]byte{-1: 1, 0: 1, 1: 1, 3: 1}),
+		with("b", map[float64]byte{0: 1, 1: 1, 2: 1, 3: minus1}),
+		with("c", map[float64]byte{4: 1}),
+	}, lossmeter.MergeRules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := &pb.State{}
+	if err := proto.Unmarshal(merged.Bytes(), state); err != nil {
+		t.Fatal(err)
+	}
+	var kept []float64
+	for _, band := range state.GetCells()[0].GetExponentials().GetBands() {
+		kept = append(kept, band.GetNumber())
+	}
+	// What sums to nothing is no band, and makes room.
+	if !slices.Equal(kept, []float64{0, 1, 2, 4}) {
+		t.Errorf("%v", kept)
+	}
+}
+
+func TestStatesThatContradictThemselves(t *testing.T) {
+	const groups = "groups, some in one batch alone"
+	for name, change := range map[string]func(*pb.State){
+		"groups of different parts": func(s *pb.State) { s.Cells[1].Moments = nil },
+		"a group without counts":    func(s *pb.State) { s.Cells[1].Linear = nil },
+		"no group's name":           func(s *pb.State) { s.Cells[1].Key = nil },
+		"more rows than there are":  func(s *pb.State) { s.Cells[1].Linear.Rows = 5 },
+		"axes beside groups":        func(s *pb.State) { s.Shape = []uint64{3} },
+		"too many bands": func(s *pb.State) {
+			e := s.Cells[1].Exponentials
+			for number := range 5 {
+				band := &pb.Exponentials_Band{Number: float64(100 + number), Total: &pb.ExactSum{}}
+				e.Bands = append(e.Bands, band)
+			}
+		},
+		"half a band": func(s *pb.State) { s.Cells[1].Exponentials.Bands[0].Number = 0.5 },
+		"a bin beyond infinity": func(s *pb.State) {
+			s.Cells[1].Histogram.Numbers[0] = math.MaxInt32
+		},
+	} {
+		if _, err := lossmeter.ParseState(changed(t, groups, change)); reasonOf(err) != "MALFORMED_REQUEST" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good := changed(t, groups, func(*pb.State) {})
+	if _, err := lossmeter.ParseState(good); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math"
 	"testing"
 	"time"
 
@@ -237,7 +236,12 @@ func TestRequestsThatCannotBeWritten(t *testing.T) {
 	bad := func(inputs lossmeter.Inputs, params lossmeter.Params) lossmeter.Request {
 		return lossmeter.Request{Loss: "huber", Inputs: inputs, Params: params}
 	}
-	client := clientOf(t, (&fake{evaluate: always(math.NaN())}).start(t))
+	fake := &fake{evaluate: always(1)}
+	fake.stream = func(stream pb.LossService_EvaluateStreamServer) (*pb.EvaluateResponse, error) {
+		_, err := allMessages(stream)
+		return scalar(1), err
+	}
+	client := clientOf(t, fake.start(t))
 	for name, test := range map[string]struct {
 		request       lossmeter.Request
 		reason, field string
