@@ -148,7 +148,8 @@ func one(inputs Inputs) iter.Seq2[Inputs, error] {
 // The batches are the next rows of each input. They are asked for in the caller's goroutine; an
 // error among them cancels the call and is returned as it is. A median or quantile comes from a
 // histogram: RelativeError of the answer bounds its error. An answer that needs all samples at once
-// is refused as NOT_STREAMABLE.
+// is refused as NOT_STREAMABLE. The call waits for its batches: those that may be long in coming, as
+// from a channel, should end with the context.
 func (c *Client) EvaluateStream(
 	ctx context.Context, request Request, batches iter.Seq2[Inputs, error],
 ) (*Answer, error) {
