@@ -1,0 +1,3 @@
+package lossmeter
+
+//go:generate ../../.venv/bin/buf generate
