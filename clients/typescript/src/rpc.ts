@@ -246,6 +246,8 @@ export class Rpc implements Wire {
   ): Promise<EvaluateResponse> {
     const method = LossService.method.evaluateStream;
     type Message = MessageShape<typeof method.input>;
+    const first = firstOf(settings);
+    until.signal?.throwIfAborted();
     let call!: ClientWritableStream<Message>;
     let ended = false;
     const answer = this.made<EvaluateResponse>(until, (options, done) => {
@@ -253,7 +255,7 @@ export class Rpc implements Wire {
       return call.once("status", () => (ended = true));
     });
     const write = async () => {
-      call.write(firstOf(settings));
+      call.write(first);
       for await (const batch of batches) {
         for (const message of chunksOf(batch)) {
           // Once the service has refused, nobody takes messages, and the answer says why.
@@ -365,7 +367,8 @@ function room(call: ClientWritableStream<never>): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       call.off("drain", done).off("status", done);
-      resolve();
+      // Not at once: of batches that never wait, an answer would not be read before the last.
+      setImmediate(resolve);
     };
     call.on("drain", done).on("status", done);
   });
