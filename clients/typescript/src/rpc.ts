@@ -103,7 +103,8 @@ export interface ClientOptions {
 }
 
 /** A client over gRPC. */
-export class Client extends Methods<Rpc> {
+export class Client extends Methods {
+  private readonly rpc: Rpc;
   private readonly unaryBytes: number;
 
   /**
@@ -111,7 +112,9 @@ export class Client extends Methods<Rpc> {
    * @param options - How it connects.
    */
   constructor(target = "localhost:8081", options: ClientOptions = {}) {
-    super(new Rpc(target, options), options.timeoutMs);
+    const rpc = new Rpc(target, options);
+    super(rpc, options.timeoutMs);
+    this.rpc = rpc;
     this.unaryBytes = options.unaryBytes ?? UNARY_BYTES;
   }
 
@@ -145,13 +148,13 @@ export class Client extends Methods<Rpc> {
     const specification = new Specification(loss, settings);
     const until = { leftMs: settings.timeoutMs, signal: settings.signal };
     return answerOf(
-      await this.wire.stream(specification.settings, tensorsOf(specification, batches), until),
+      await this.rpc.stream(specification.settings, tensorsOf(specification, batches), until),
     );
   }
 
   /** End all connections; calls in flight are cancelled. */
   close(): void {
-    this.wire.close();
+    this.rpc.close();
   }
 
   /** Send a batch in the way that suits its size. @internal */
@@ -164,7 +167,7 @@ export class Client extends Methods<Rpc> {
       return super.whole(evaluation, limits);
     try {
       const answer = answerOf(
-        await this.tried((until) => this.wire.stream(settings, [tensors], until), limits),
+        await this.tried((until) => this.rpc.stream(settings, [tensors], until), limits),
       );
       if (isExact(answer)) return answer;
     } catch (error) {
@@ -194,8 +197,8 @@ async function* tensorsOf(
   for await (const batch of batches) yield specification.batch(batch);
 }
 
-/** The service over gRPC. @internal */
-export class Rpc implements Wire {
+/** The service over gRPC. */
+class Rpc implements Wire {
   private readonly channel: Channel;
   private readonly metadata = new Metadata();
 
