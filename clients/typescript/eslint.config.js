@@ -7,7 +7,7 @@ export default defineConfig(
   tseslint.configs.stylisticTypeChecked,
   {
     languageOptions: {
-      parserOptions: { projectService: { allowDefaultProject: ["*.js"] } },
+      parserOptions: { projectService: true },
     },
     rules: {
       // It asks for what the strict rules forbid.

@@ -37,7 +37,7 @@ import {
   type GetLossResponse,
   type ListLossesResponse,
 } from "./gen/lossmeter/v1/loss_service_pb.js";
-import { chunksOf, firstOf, flat, parsed, requestOf } from "./messages.js";
+import { chunksOf, firstOf, parsed, requestOf } from "./messages.js";
 import { Methods, type Wire } from "./methods.js";
 import {
   Specification,
@@ -197,6 +197,8 @@ async function* tensorsOf(
   for await (const batch of batches) yield specification.batch(batch);
 }
 
+type Method<O extends DescMessage> = DescMethod & { readonly output: O };
+
 /** The service over gRPC. */
 class Rpc implements Wire {
   private readonly channel: Channel;
@@ -222,22 +224,26 @@ class Rpc implements Wire {
   ): Promise<EvaluateResponse> {
     const request = parsed(MergeStatesRequestSchema, settings);
     request.states = [...states];
-    return this.unary(LossService.method.mergeStates, request, until);
+    const bytes = toBinary(MergeStatesRequestSchema, request);
+    return this.unary(LossService.method.mergeStates, bytes, until);
   }
 
   listLosses(framework: string, search: string, until: Until): Promise<ListLossesResponse> {
     const request = create(ListLossesRequestSchema, { framework, search });
-    return this.unary(LossService.method.listLosses, request, until);
+    const bytes = toBinary(ListLossesRequestSchema, request);
+    return this.unary(LossService.method.listLosses, bytes, until);
   }
 
   getLoss(name: string, until: Until): Promise<GetLossResponse> {
-    return this.unary(LossService.method.getLoss, create(GetLossRequestSchema, { name }), until);
+    const bytes = toBinary(GetLossRequestSchema, create(GetLossRequestSchema, { name }));
+    return this.unary(LossService.method.getLoss, bytes, until);
   }
 
   async export(loss: Loss, form: JsonObject, until: Until): Promise<Uint8Array> {
     const named = typeof loss === "string" ? { name: loss } : loss;
-    const request = parsed(ExportLossRequestSchema, flat({ ...form, ...named }));
-    const { model } = await this.unary(LossService.method.exportLoss, request, until);
+    const request = parsed(ExportLossRequestSchema, { ...form, ...named });
+    const bytes = toBinary(ExportLossRequestSchema, request);
+    const { model } = await this.unary(LossService.method.exportLoss, bytes, until);
     return model;
   }
 
@@ -248,10 +254,9 @@ class Rpc implements Wire {
     until: Until,
   ): Promise<EvaluateResponse> {
     const method = LossService.method.evaluateStream;
-    type Message = MessageShape<typeof method.input>;
     const first = firstOf(settings);
     until.signal?.throwIfAborted();
-    let call!: ClientWritableStream<Message>;
+    let call!: ClientWritableStream<Uint8Array>;
     let ended = false;
     const answer = this.made<EvaluateResponse>(until, (options, done) => {
       call = this.channel.makeClientStreamRequest(...named(method), this.metadata, options, done);
@@ -287,13 +292,13 @@ class Rpc implements Wire {
     this.channel.close();
   }
 
-  private unary<I extends DescMessage, O extends DescMessage>(
-    method: DescMethod & { input: I; output: O },
-    request: MessageShape<I>,
+  private unary<O extends DescMessage>(
+    method: Method<O>,
+    bytes: Uint8Array,
     until: Until,
   ): Promise<MessageShape<O>> {
     return this.made(until, (options, done) =>
-      this.channel.makeUnaryRequest(...named(method), request, this.metadata, options, done),
+      this.channel.makeUnaryRequest(...named(method), bytes, this.metadata, options, done),
     );
   }
 
@@ -321,23 +326,21 @@ class Rpc implements Wire {
   }
 }
 
-/** What names a method to gRPC, and makes bytes of its messages and back. */
-function named<I extends DescMessage, O extends DescMessage>(
-  method: DescMethod & { input: I; output: O },
-): [
-  path: string,
-  serialize: (message: MessageShape<I>) => Buffer,
-  deserialize: (bytes: Buffer) => MessageShape<O>,
-] {
+/** What names a method to gRPC, and reads its answers; requests are bytes already. */
+function named<O extends DescMessage>({ parent, name, output }: Method<O>) {
   return [
-    `/${method.parent.typeName}/${method.name}`,
-    (message) => {
-      const { buffer, byteOffset, byteLength } = toBinary(method.input, message);
-      return Buffer.from(buffer, byteOffset, byteLength);
+    `/${parent.typeName}/${name}`,
+    bufferOf,
+    (bytes: Buffer) => {
+      // Not as a Buffer, which would stay one in the answer.
+      const { buffer, byteOffset, byteLength } = bytes;
+      return fromBinary(output, new Uint8Array(buffer, byteOffset, byteLength));
     },
-    ({ buffer, byteOffset, byteLength }) =>
-      fromBinary(method.output, new Uint8Array(buffer, byteOffset, byteLength)),
-  ];
+  ] as const;
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function securedBy(tls: boolean | Tls): ChannelCredentials {
