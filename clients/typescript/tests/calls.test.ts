@@ -174,10 +174,10 @@ describe("a signal", () => {
     const cause = new Error("no longer wanted");
     const controller = new AbortController();
     const call = client.evaluate("huber", INPUTS, { signal: controller.signal });
-    setTimeout(() => {
-      controller.abort(cause);
-    }, 200);
-    await expect(call).rejects.toBe(cause);
+    const rejected = expect(call).rejects.toBe(cause);
+    await expect.poll(() => server.calls.length).toBe(1);
+    controller.abort(cause);
+    await rejected;
     await server.cancelled;
   });
 
@@ -185,10 +185,10 @@ describe("a signal", () => {
     const { server, client } = await serving();
     const controller = new AbortController();
     const call = client.evaluateStream("huber", waiting(), { signal: controller.signal });
-    setTimeout(() => {
-      controller.abort();
-    }, 200);
-    await expect(call).rejects.toThrow("aborted");
+    const rejected = expect(call).rejects.toThrow("aborted");
+    await expect.poll(() => server.calls.length).toBe(1);
+    controller.abort();
+    await rejected;
     await server.cancelled;
   });
 

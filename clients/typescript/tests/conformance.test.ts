@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 
 import {
   Answer,
@@ -63,7 +63,7 @@ interface Refusal {
   field: string | null;
 }
 
-const { LOSSMETER_CONFORMANCE, LOSSMETER_GRPC = "", LOSSMETER_HTTP } = process.env;
+const { LOSSMETER_CONFORMANCE, LOSSMETER_GRPC, LOSSMETER_HTTP } = process.env;
 const { cases, errors } = (LOSSMETER_CONFORMANCE ? read(LOSSMETER_CONFORMANCE) : {}) as {
   cases: Case[];
   errors: Refusal[];
@@ -73,6 +73,8 @@ afterAll(() => {
   grpc.close();
 });
 
+// There are thousands of cases.
+vi.setConfig({ testTimeout: 600_000 });
 const wires: [string, Methods][] = [
   ["gRPC", grpc],
   ["REST", new HttpClient(LOSSMETER_HTTP)],

@@ -85,7 +85,7 @@ describe("attempts", () => {
   });
 
   test("where nobody listens", async () => {
-    const client = new HttpClient("http://127.0.0.1:1", { timeoutMs: 1000 });
+    const client = new HttpClient("http://127.0.0.1:1");
     await expect(client.evaluate("huber", INPUTS)).rejects.toMatchObject({ code: "UNAVAILABLE" });
   });
 });

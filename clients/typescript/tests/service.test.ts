@@ -17,7 +17,7 @@ import {
   type Methods,
 } from "../src/index.js";
 
-const { LOSSMETER_GRPC = "", LOSSMETER_HTTP, LOSSMETER_COMMAND } = process.env;
+const { LOSSMETER_GRPC, LOSSMETER_HTTP, LOSSMETER_COMMAND } = process.env;
 const client = new Client(LOSSMETER_GRPC);
 const pieces = new Client(LOSSMETER_GRPC, { unaryBytes: 1 });
 const http = new HttpClient(LOSSMETER_HTTP);
@@ -111,7 +111,7 @@ describe.skipIf(!LOSSMETER_GRPC)("the service that LOSSMETER_GRPC tells", () => 
       expect(value).toEqual(new Map([["1990", 1], ["2000", 2]])); // prettier-ignore
     });
 
-    test("parameters that are not finite arrive", async () => {
+    test("parameters that are not finite go by name", async () => {
       const settings = { params: { delta: Infinity } };
       const wrong = wire.evaluate("huber", { predictions: [1], targets: [0] }, settings);
       await expect(wrong).rejects.toMatchObject({ field: "params.delta" });
@@ -148,7 +148,7 @@ describe.skipIf(!LOSSMETER_GRPC)("the service that LOSSMETER_GRPC tells", () => 
       const told = await wire.explain("torch.nn.SmoothL1Loss", inputs);
       expect(told.answer.number).toBeNaN();
       expect(told.steps[0]?.says).toContain("smooth_l1");
-      expect(told.dialects.length).toBeGreaterThan(1);
+      expect(told.dialects.map(({ symbol }) => symbol)).toContain("smooth_l1");
       const settings = { params: { delta: 0.5 }, dtype: "float32", opset: 18 } as const;
       const graph = await wire.export("huber", settings);
       const text = new TextDecoder().decode(graph);
