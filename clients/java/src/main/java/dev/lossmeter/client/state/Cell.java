@@ -10,9 +10,9 @@ import java.util.OptionalLong;
 /**
  * The sums of one group, which it finishes.
  *
- * <p>ℓ are kept loss values, w their weights, n their number. What is finished here is arithmetic of
- * the sums; what a framework's own {@code mean} divides by is the service's business, and so is all
- * that has an exponential or a logarithm. Each number is rounded once.
+ * <p>ℓ are kept loss values, w their weights, n their number. What is finished here is arithmetic
+ * of the sums; what a framework's own {@code mean} divides by is the service's business, and so is
+ * all that has an exponential or a logarithm. Each number is rounded once.
  */
 public final class Cell {
   private final Key key;
@@ -86,8 +86,8 @@ public final class Cell {
    * The weighted mean.
    *
    * @return Σwℓ / Σw
-   * @throws dev.lossmeter.client.InvalidRequestException EMPTY_REDUCTION: nothing is kept, or Σw
-   *     is 0
+   * @throws dev.lossmeter.client.InvalidRequestException EMPTY_REDUCTION: nothing is kept, or Σw is
+   *     0
    */
   public double weightedMean() {
     return mean(linear().weight());
@@ -169,15 +169,12 @@ public final class Cell {
     // Both times Σw, and in units: products have twice the places that sums have.
     BigInteger first = moments.first().units();
     BigInteger above = moments.second().units().multiply(w).subtract(first.multiply(first));
-    BigInteger below =
-        w.multiply(w).subtract(squares.units().shiftLeft(ExactSum.UNIT_BITS));
+    BigInteger below = w.multiply(w).subtract(squares.units().shiftLeft(ExactSum.UNIT_BITS));
     if (below.signum() == 0) {
       throw Refused.nothing();
     }
     // Of a negative divisor the zero would be negative, too.
-    return below.signum() < 0
-        ? Ratio.of(above.negate(), below.negate())
-        : Ratio.of(above, below);
+    return below.signum() < 0 ? Ratio.of(above.negate(), below.negate()) : Ratio.of(above, below);
   }
 
   /**

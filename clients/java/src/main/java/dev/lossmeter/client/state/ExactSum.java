@@ -12,10 +12,7 @@ import java.math.BigInteger;
  * @param negativeInfinity how many terms were −∞
  */
 public record ExactSum(
-    BigInteger units,
-    BigInteger nan,
-    BigInteger positiveInfinity,
-    BigInteger negativeInfinity) {
+    BigInteger units, BigInteger nan, BigInteger positiveInfinity, BigInteger negativeInfinity) {
 
   /** The sum of nothing. */
   public static final ExactSum ZERO = ofUnits(BigInteger.ZERO);

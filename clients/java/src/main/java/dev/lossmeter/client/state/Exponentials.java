@@ -6,8 +6,8 @@ import java.util.TreeMap;
 /**
  * Σw·e^ℓ for losses of any size, as a sum for each band of 512 binades.
  *
- * <p>Only the four highest bands are kept; the four highest of a union are among the four highest of
- * its members, so merging loses nothing.
+ * <p>Only the four highest bands are kept; the four highest of a union are among the four highest
+ * of its members, so merging loses nothing.
  */
 record Exponentials(NavigableMap<Double, ExactSum> bands, ExactSum special) implements Part {
   private static final int KEPT = 4;

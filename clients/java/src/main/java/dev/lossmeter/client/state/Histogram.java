@@ -32,8 +32,7 @@ record Histogram(NavigableMap<Integer, BigInteger> bins, BigInteger nan) impleme
   public void write(dev.lossmeter.v1.Cell.Builder cell) {
     dev.lossmeter.v1.Histogram.Builder made = cell.getHistogramBuilder();
     bins.forEach(
-        (number, weight) ->
-            made.addNumbers(number).addWeights(ExactSum.ofUnits(weight).message()));
+        (number, weight) -> made.addNumbers(number).addWeights(ExactSum.ofUnits(weight).message()));
     made.setNan(Counts.message(nan));
   }
 }

@@ -262,7 +262,7 @@ public final class State {
       check(message.getFormat() == FORMAT);
       State state = of(message);
       state.checkGroups();
-      state.cells.values().forEach(state::checkParts);
+      state.checkParts();
       check(Arrays.equals(state.toByteArray(), bytes));
       return state;
     } catch (InvalidProtocolBufferException | IllegalArgumentException malformed) {
@@ -302,17 +302,22 @@ public final class State {
     return sizes.reduce(BigInteger.ONE, BigInteger::multiply);
   }
 
-  private void checkParts(Cell cell) {
-    check(cell.parts().containsKey(Kind.LINEAR) && cell.linear().isOrdered());
+  private void checkParts() {
     BigInteger rows = batches.values().stream().reduce(BigInteger.ZERO, BigInteger::add);
-    int beyond = cell.linear().rows().compareTo(rows);
-    check(cells.containsKey(new Key(null, null)) ? beyond == 0 : beyond <= 0);
-    for (Part part : cell.parts().values()) {
-      if (part instanceof Extremes extremes && extremes.found()) {
-        Extreme one = extremes.extreme();
-        BigInteger held = batches.getOrDefault(one.batchId(), BigInteger.ZERO);
-        check(one.row().compareTo(held) < 0);
-      }
+    boolean grouped = !cells.containsKey(new Key(null, null));
+    for (Cell cell : cells.values()) {
+      check(cell.parts().containsKey(Kind.LINEAR) && cell.linear().isOrdered());
+      int beyond = cell.linear().rows().compareTo(rows);
+      check(grouped ? beyond <= 0 : beyond == 0);
+      cell.parts().values().forEach(this::checkPlace);
+    }
+  }
+
+  private void checkPlace(Part part) {
+    if (part instanceof Extremes extremes && extremes.found()) {
+      Extreme one = extremes.extreme();
+      BigInteger held = batches.getOrDefault(one.batchId(), BigInteger.ZERO);
+      check(one.row().compareTo(held) < 0);
     }
   }
 
