@@ -294,7 +294,7 @@ public final class Tensor {
    * @return a read-only view, little-endian and row-major
    */
   public ByteBuffer buffer() {
-    return data.asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+    return data.asReadOnlyByteBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
   }
 
   /**
@@ -349,8 +349,13 @@ public final class Tensor {
     return shape[0];
   }
 
-  /** Some of the rows, as a view of the same bytes. */
-  Tensor rows(long start, long end) {
+  /** Some of the rows, as far as there are so many, as a view of the same bytes. */
+  Tensor rows(long first, long last) {
+    long start = Math.min(first, rows());
+    long end = Math.min(last, rows());
+    if (rows() == 0) {
+      return this;
+    }
     long[] sizes = shape.clone();
     sizes[0] = end - start;
     int from = Math.toIntExact(start * (size() / rows()));
