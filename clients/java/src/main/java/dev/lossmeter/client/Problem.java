@@ -18,6 +18,7 @@ import java.util.Optional;
  * @param facts numbers beside the sentence: {@code limit} and {@code actual} of a size, {@code
  *     chunk} of a stream
  * @param pause after what time the service asks to be tried again; null if it does not say
+ * @serial exclude
  */
 public record Problem(
     Status.Code code,
@@ -27,11 +28,6 @@ public record Problem(
     Map<String, Long> facts,
     Duration pause)
     implements Serializable {
-
-  /** Copies the facts. */
-  public Problem {
-    facts = Map.copyOf(facts);
-  }
 
   /**
    * What is found wrong before anything is sent.

@@ -90,7 +90,7 @@ final class Refusals {
         facts.put(name, Long.valueOf(told));
       }
     }
-    return facts;
+    return Map.copyOf(facts);
   }
 
   private static Duration pause(List<Any> details) {
