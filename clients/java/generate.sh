@@ -13,7 +13,7 @@ esac
 version_of() { sed -n "s|.*<$1.version>\(.*\)</$1.version>.*|\1|p" pom.xml; }
 
 fetch() { # group, artefact, version
-  mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
+  mvn -q -B dependency:copy \
     -Dartifact="$1:$2:$3:exe:$platform" -DoutputDirectory=target/generate -Dmdep.stripVersion=true \
     -Dmdep.stripClassifier=true
   mv "target/generate/$2.exe" "target/generate/$2"
