@@ -52,7 +52,9 @@ impl Value {
         groups: &BTreeMap<String, v1::Group>,
     ) -> Result<Self, Error> {
         let Some(message) = value else {
-            let values = groups.iter().map(|(label, group)| (label.clone(), group.value));
+            let values = groups
+                .iter()
+                .map(|(label, group)| (label.clone(), group.value));
             return Ok(Self::Groups(values.collect()));
         };
         let tensor = Tensor::try_from(message)?;
@@ -210,7 +212,11 @@ impl sealed::Read for Answers {
     fn read(message: EvaluateResponse) -> Result<Self, Error> {
         let read = |(name, one)| Ok((name, Answer::read(one)?));
         Ok(Self {
-            results: message.results.into_iter().map(read).collect::<Result<_, Error>>()?,
+            results: message
+                .results
+                .into_iter()
+                .map(read)
+                .collect::<Result<_, Error>>()?,
             total: message.total,
             skipped: message.skipped,
         })
@@ -233,7 +239,10 @@ fn groups_of(messages: BTreeMap<String, v1::Group>) -> BTreeMap<String, Group> {
         weight: group.weight,
         denominator: group.denominator,
     };
-    messages.into_iter().map(|(label, one)| (label, group(one))).collect()
+    messages
+        .into_iter()
+        .map(|(label, one)| (label, group(one)))
+        .collect()
 }
 
 /// One step of an evaluation.

@@ -28,7 +28,9 @@ impl Attempts {
     /// The same error, where there is no next attempt.
     pub(crate) async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let passes = matches!(error, Error::Unavailable(_) | Error::Overloaded(_));
-        let pause = error.retry_after().unwrap_or(FIRST_PAUSE * PAUSE_FACTOR.pow(self.made));
+        let pause = error
+            .retry_after()
+            .unwrap_or(FIRST_PAUSE * PAUSE_FACTOR.pow(self.made));
         self.made += 1;
         let in_time = left(self.end).is_none_or(|left| pause < left);
         if self.made == MOST_ATTEMPTS || !passes || !in_time {

@@ -66,11 +66,16 @@ impl Batch {
         let rows = sizes.copied().max().unwrap_or(1);
         let each = rows.saturating_mul(PIECE_BYTES) / self.size().max(1);
         let step = each.clamp(1, rows.max(1));
-        let mut parts: Vec<(String, Rows)> =
-            self.0.into_iter().map(|(name, tensor)| (name, Rows::of(tensor))).collect();
+        let mut parts: Vec<(String, Rows)> = self
+            .0
+            .into_iter()
+            .map(|(name, tensor)| (name, Rows::of(tensor)))
+            .collect();
         let count = rows.div_ceil(step).max(1);
         (0..count).map(move |_| {
-            let next = parts.iter_mut().map(|(name, left)| (name.clone(), left.take(step)));
+            let next = parts
+                .iter_mut()
+                .map(|(name, left)| (name.clone(), left.take(step)));
             next.collect()
         })
     }
@@ -86,8 +91,15 @@ impl Batch {
             return false;
         };
         let one = (&spec.params, &spec.reduction);
-        let several = spec.losses.values().map(|loss| (&loss.params, &loss.reduction));
-        let asked: Vec<_> = if spec.losses.is_empty() { vec![one] } else { several.collect() };
+        let several = spec
+            .losses
+            .values()
+            .map(|loss| (&loss.params, &loss.reduction));
+        let asked: Vec<_> = if spec.losses.is_empty() {
+            vec![one]
+        } else {
+            several.collect()
+        };
         sizes.all(|size| size == Some(&rows))
             && !asked.iter().any(|(params, reduction)| {
                 needs_samples(reduction.as_ref())
@@ -146,9 +158,15 @@ mod tests {
         let batch = Batch::new().with("a", numbers.clone()).with("b", 1.0_f32);
         let pieces: Vec<Batch> = batch.pieces().collect();
         assert_eq!(pieces.len(), 3);
-        let found = pieces.iter().flat_map(|piece| piece.get("a").unwrap().to_vec().unwrap());
+        let found = pieces
+            .iter()
+            .flat_map(|piece| piece.get("a").unwrap().to_vec().unwrap());
         assert_eq!(found.collect::<Vec<f64>>(), numbers);
-        assert!(pieces.iter().all(|piece| piece.get("b") == Some(&1.0_f32.into())));
+        assert!(
+            pieces
+                .iter()
+                .all(|piece| piece.get("b") == Some(&1.0_f32.into()))
+        );
         assert!(pieces.iter().all(|piece| piece.size() <= PIECE_BYTES + 4));
     }
 

@@ -3,9 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -14,6 +12,7 @@ use tonic::{Response, Status};
 use crate::answer::is_exact;
 use crate::answer::sealed::Read;
 use crate::attempts::{Attempts, end_after, in_time, left};
+use crate::outbox::outbox;
 use crate::replay::{NextBatch, Replay};
 use crate::v1::evaluate_stream_request::{Chunk, Message};
 use crate::v1::loss_service_client::LossServiceClient;
@@ -23,9 +22,6 @@ use crate::{
 };
 
 type Stub = LossServiceClient<Channel>;
-
-/// Messages that wait for the connection to take them.
-const MOST_WAITING: usize = 2;
 
 /// A client of a Lossmeter service.
 ///
@@ -59,7 +55,11 @@ impl Client {
 
     /// The same client, each of whose calls, streams included, may take this time.
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), stream_timeout: Some(timeout), ..self.clone() }
+        Self {
+            timeout: Some(timeout),
+            stream_timeout: Some(timeout),
+            ..self.clone()
+        }
     }
 
     /// Evaluates a loss, or several, on one batch of any size.
@@ -110,7 +110,9 @@ impl Client {
         batches: impl Stream<Item: NextBatch>,
     ) -> Result<E::Answer, Error> {
         let end = end_after(self.stream_timeout);
-        let answer = self.sent(&asked.message()?, Replay::of(batches), end).await?;
+        let answer = self
+            .sent(&asked.message()?, Replay::of(batches), end)
+            .await?;
         E::Answer::read(answer)
     }
 
@@ -135,7 +137,8 @@ impl Client {
         asked: E,
         batches: impl IntoIterator<Item: NextBatch>,
     ) -> Result<E::Answer, Error> {
-        self.evaluate_stream(asked, tokio_stream::iter(batches)).await
+        self.evaluate_stream(asked, tokio_stream::iter(batches))
+            .await
     }
 
     /// Evaluates, says how the answer comes about, and what every other framework says.
@@ -148,11 +151,16 @@ impl Client {
         asked: impl Evaluation<Answer = Answer>,
         batch: impl Into<Batch>,
     ) -> Result<Explanation, Error> {
-        let request = EvaluateRequest { inputs: batch.into().into_messages(), ..asked.message()? };
+        let request = EvaluateRequest {
+            inputs: batch.into().into_messages(),
+            ..asked.message()?
+        };
         let end = end_after(self.timeout);
-        self.called(request, end, |mut stub, request| async move { stub.explain(request).await })
-            .await?
-            .try_into()
+        self.called(request, end, |mut stub, request| async move {
+            stub.explain(request).await
+        })
+        .await?
+        .try_into()
     }
 
     /// Finishes states made apart, as if their batches had been one.
@@ -198,8 +206,9 @@ impl Client {
     pub async fn get_loss(&self, name: impl Into<String>) -> Result<LossDescriptor, Error> {
         let request = GetLossRequest { name: name.into() };
         let end = end_after(self.timeout);
-        let found = self
-            .called(request, end, |mut stub, request| async move { stub.get_loss(request).await });
+        let found = self.called(request, end, |mut stub, request| async move {
+            stub.get_loss(request).await
+        });
         let loss = found.await?.loss;
         Ok(loss.unwrap_or_default().into())
     }
@@ -225,9 +234,14 @@ impl Client {
         batch: Batch,
         end: Option<Instant>,
     ) -> Result<EvaluateResponse, Error> {
-        let request = EvaluateRequest { inputs: batch.into_messages(), ..spec };
-        self.called(request, end, |mut stub, request| async move { stub.evaluate(request).await })
-            .await
+        let request = EvaluateRequest {
+            inputs: batch.into_messages(),
+            ..spec
+        };
+        self.called(request, end, |mut stub, request| async move {
+            stub.evaluate(request).await
+        })
+        .await
     }
 
     /// Makes a call, and again where that may help.
@@ -275,30 +289,32 @@ impl Client {
         mut batches: impl Stream<Item = Result<Batch, Error>> + Unpin,
         end: Option<Instant>,
     ) -> Result<EvaluateResponse, Error> {
-        let (outbox, inbox) = mpsc::channel(MOST_WAITING);
+        let (outbox, inbox) = outbox();
         let mut stub = self.stub.clone();
-        let mut answer = pin!(stub.evaluate_stream(self.request(ReceiverStream::new(inbox), end)));
+        let mut answer = pin!(stub.evaluate_stream(self.request(inbox, end)));
         let sending = async {
             // Once the service has refused, nobody takes messages, and the answer says why.
-            let _ = outbox.send(first(spec.clone())).await;
-            while let Some(batch) = batches.next().await {
+            let mut taken = outbox.put(first(spec.clone())).await;
+            while taken && let Some(batch) = batches.next().await {
                 for piece in batch?.pieces() {
-                    if outbox.send(chunk(piece)).await.is_err() {
-                        return Ok::<(), Error>(());
-                    }
+                    taken = taken && outbox.put(chunk(piece)).await;
                 }
             }
-            Ok(())
+            Ok::<(), Error>(())
         };
         // The caller's batches are made here, not by the connection: so they may borrow, and what
         // goes wrong with them comes through.
-        tokio::select! {
+        let early = tokio::select! {
             biased;
-            answer = &mut answer => return Ok(answer?.into_inner()),
-            sent = sending => sent?,
-        }
-        drop(outbox);
-        Ok(answer.await?.into_inner())
+            answer = &mut answer => Some(answer),
+            sent = sending => sent.map(|()| None)?,
+        };
+        outbox.finish();
+        let answer = match early {
+            Some(answer) => answer,
+            None => answer.await,
+        };
+        Ok(answer?.into_inner())
     }
 
     fn request<M>(&self, message: M, end: Option<Instant>) -> tonic::Request<M> {
@@ -307,7 +323,9 @@ impl Client {
             request.set_timeout(left);
         }
         if let Some(token) = &self.token {
-            request.metadata_mut().insert("authorization", token.clone());
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
         }
         request
     }
@@ -321,9 +339,15 @@ fn needs_whole(error: &Error) -> bool {
 }
 
 fn first(spec: EvaluateRequest) -> EvaluateStreamRequest {
-    EvaluateStreamRequest { message: Some(Message::Spec(spec)) }
+    EvaluateStreamRequest {
+        message: Some(Message::Spec(spec)),
+    }
 }
 
 fn chunk(batch: Batch) -> EvaluateStreamRequest {
-    EvaluateStreamRequest { message: Some(Message::Chunk(Chunk { inputs: batch.into_messages() })) }
+    EvaluateStreamRequest {
+        message: Some(Message::Chunk(Chunk {
+            inputs: batch.into_messages(),
+        })),
+    }
 }

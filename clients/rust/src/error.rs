@@ -166,7 +166,11 @@ impl Error {
     }
 
     pub(crate) fn late() -> Self {
-        Refusal::bare(Code::DeadlineExceeded, "the deadline passed before the answer came").into()
+        Refusal::bare(
+            Code::DeadlineExceeded,
+            "the deadline passed before the answer came",
+        )
+        .into()
     }
 }
 
@@ -240,11 +244,16 @@ fn broken(cause: &(dyn StdError + 'static)) -> Error {
     if deepest.is::<TimeoutExpired>() {
         return Error::late();
     }
-    Refusal::bare(Code::Unavailable, format!("the connection failed: {deepest}")).into()
+    Refusal::bare(
+        Code::Unavailable,
+        format!("the connection failed: {deepest}"),
+    )
+    .into()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::io;
     use std::sync::Arc;
 
@@ -252,11 +261,17 @@ mod tests {
 
     use super::*;
 
+    fn facts(told: &[(&str, &str)]) -> HashMap<String, String> {
+        told.iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect()
+    }
+
     #[test]
     fn a_status_says_all_that_its_details_say() {
         let mut details = ErrorDetails::new();
-        let facts = [("field", "inputs.targets"), ("chunk", "3"), ("limit", "9")];
-        details.set_error_info("SHAPE_MISMATCH", DOMAIN, HashMapOf(facts).into());
+        let told = [("field", "inputs.targets"), ("chunk", "3"), ("limit", "9")];
+        details.set_error_info("SHAPE_MISMATCH", DOMAIN, facts(&told));
         details.set_retry_info(Some(Duration::from_millis(1500)));
         let error = Error::from(Status::with_error_details(
             Code::InvalidArgument,
@@ -267,16 +282,10 @@ mod tests {
         assert_eq!(error.field(), Some("inputs.targets"));
         assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
         assert_eq!(error.refusal().unwrap().facts["chunk"], 3);
-        assert_eq!(error.to_string(), "SHAPE_MISMATCH at inputs.targets: the shapes differ");
-    }
-
-    struct HashMapOf<const N: usize>([(&'static str, &'static str); N]);
-
-    impl<const N: usize> From<HashMapOf<N>> for std::collections::HashMap<String, String> {
-        fn from(told: HashMapOf<N>) -> Self {
-            let owned = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
-            told.0.into_iter().map(owned).collect()
-        }
+        assert_eq!(
+            error.to_string(),
+            "SHAPE_MISMATCH at inputs.targets: the shapes differ"
+        );
     }
 
     #[test]
@@ -290,7 +299,7 @@ mod tests {
     #[test]
     fn the_reason_tells_too_large_from_overloaded() {
         let told = |reason| {
-            let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMapOf([]));
+            let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
             let status = Status::with_error_details(Code::ResourceExhausted, "", details);
             Error::from(status)
         };
@@ -301,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_strangers_reason_is_none_of_ours() {
-        let details = ErrorDetails::with_error_info("SERVICE_DISABLED", "other", HashMapOf([]));
+        let details = ErrorDetails::with_error_info("SERVICE_DISABLED", "other", HashMap::new());
         let status = Status::with_error_details(Code::PermissionDenied, "no", details);
         let error = Error::from(status);
         assert_eq!(error.reason(), "");

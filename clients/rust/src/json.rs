@@ -11,9 +11,9 @@ pub(crate) fn to_message(value: Value) -> prost_types::Value {
         // Numbers of a message are float64, whatever they were.
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         Value::String(text) => Kind::StringValue(text),
-        Value::Array(values) => {
-            Kind::ListValue(ListValue { values: values.into_iter().map(to_message).collect() })
-        }
+        Value::Array(values) => Kind::ListValue(ListValue {
+            values: values.into_iter().map(to_message).collect(),
+        }),
         Value::Object(fields) => Kind::StructValue(to_struct(fields)),
     };
     prost_types::Value { kind: Some(kind) }
@@ -21,7 +21,9 @@ pub(crate) fn to_message(value: Value) -> prost_types::Value {
 
 pub(crate) fn to_struct(fields: Map<String, Value>) -> Struct {
     let fields = fields.into_iter().map(|(name, x)| (name, to_message(x)));
-    Struct { fields: fields.collect() }
+    Struct {
+        fields: fields.collect(),
+    }
 }
 
 pub(crate) fn of_message(message: prost_types::Value) -> Value {

@@ -9,6 +9,7 @@ mod error;
 mod json;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod outbox;
 mod replay;
 mod request;
 pub mod state;

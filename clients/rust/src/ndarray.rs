@@ -18,7 +18,11 @@ impl<T: Element, D: Dimension> From<Array<T, D>> for Tensor {
         let start = offset.unwrap_or(0);
         let count: usize = shape.iter().product();
         let whole = start == 0 && count == elements.len();
-        let elements = if whole { elements } else { elements[start..start + count].to_vec() };
+        let elements = if whole {
+            elements
+        } else {
+            elements[start..start + count].to_vec()
+        };
         Self::new(T::DTYPE, shape, T::take(elements))
     }
 }
@@ -63,9 +67,21 @@ mod tests {
         let array = array![[1_i32, 2, 3], [4, 5, 6]];
         let turned = [[1, 4], [2, 5], [3, 6]];
         assert_eq!(Tensor::from(&array.t()), Tensor::from(turned));
-        assert_eq!(Tensor::from(array.clone().reversed_axes()), Tensor::from(turned));
-        assert_eq!(Tensor::from(&array.slice(s![.., 1..;1])), Tensor::from([[2, 3], [5, 6]]));
-        assert_eq!(Tensor::from(&array.index_axis(Axis(0), 1)), Tensor::from([4, 5, 6]));
-        assert_eq!(Tensor::from(array.slice_move(s![1.., ..])), Tensor::from([[4, 5, 6]]));
+        assert_eq!(
+            Tensor::from(array.clone().reversed_axes()),
+            Tensor::from(turned)
+        );
+        assert_eq!(
+            Tensor::from(&array.slice(s![.., 1..;1])),
+            Tensor::from([[2, 3], [5, 6]])
+        );
+        assert_eq!(
+            Tensor::from(&array.index_axis(Axis(0), 1)),
+            Tensor::from([4, 5, 6])
+        );
+        assert_eq!(
+            Tensor::from(array.slice_move(s![1.., ..])),
+            Tensor::from([[4, 5, 6]])
+        );
     }
 }

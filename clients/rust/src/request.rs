@@ -86,7 +86,10 @@ impl Loss {
 
     /// A loss of one's own, over inputs and parameters by name.
     pub fn expression(text: impl Into<String>) -> Self {
-        Self { expression: text.into(), ..Self::new("") }
+        Self {
+            expression: text.into(),
+            ..Self::new("")
+        }
     }
 
     /// The loss with a parameter, in the names of the loss, of the symbol's framework or of the
@@ -124,7 +127,10 @@ impl Loss {
 
     /// The loss, to be computed with these options.
     pub fn options(self, options: Options) -> With<Self> {
-        With { asked: self, options }
+        With {
+            asked: self,
+            options,
+        }
     }
 
     fn params_message(&self) -> Result<Option<prost_types::Struct>, Error> {
@@ -193,7 +199,10 @@ impl Losses {
 
     /// The losses, to be computed with these options.
     pub fn options(self, options: Options) -> With<Self> {
-        With { asked: self, options }
+        With {
+            asked: self,
+            options,
+        }
     }
 }
 
@@ -315,7 +324,10 @@ impl Evaluation for str {
 
 impl<L: Evaluation> sealed::Message for With<L> {
     fn message(&self) -> Result<v1::EvaluateRequest, Error> {
-        Ok(v1::EvaluateRequest { options: Some(self.options.0.clone()), ..self.asked.message()? })
+        Ok(v1::EvaluateRequest {
+            options: Some(self.options.0.clone()),
+            ..self.asked.message()?
+        })
     }
 }
 
@@ -366,7 +378,10 @@ impl Merge {
 /// Finished by this reduction; by the loss's default under [`Merge::default`].
 impl<R: Into<Reduction>> From<R> for Merge {
     fn from(reduction: R) -> Self {
-        Self { reduction: Some(reduction.into()), options: Options::new() }
+        Self {
+            reduction: Some(reduction.into()),
+            options: Options::new(),
+        }
     }
 }
 
@@ -413,7 +428,10 @@ pub struct Export {
 impl Export {
     /// A loss in the service's own form.
     pub fn new(loss: impl Into<Loss>) -> Self {
-        Self { loss: loss.into(), form: v1::ExportLossRequest::default() }
+        Self {
+            loss: loss.into(),
+            form: v1::ExportLossRequest::default(),
+        }
     }
 
     /// With inputs that are values in `float32` or `float64`.
@@ -490,7 +508,10 @@ mod tests {
         assert_eq!(reduction, json!({"name": "mean", "by": "country"}));
         let options = message.options.unwrap();
         assert_eq!(json::of_message(options.state.unwrap()), json!(["max"]));
-        assert_eq!((message.loss.as_str(), options.batch_id.as_str()), ("huber", "b"));
+        assert_eq!(
+            (message.loss.as_str(), options.batch_id.as_str()),
+            ("huber", "b")
+        );
     }
 
     #[test]
@@ -501,9 +522,12 @@ mod tests {
 
     #[test]
     fn losses_keep_their_own_settings() {
-        let asked = Losses::new()
-            .with("a", "huber")
-            .with("b", Loss::expression("targets").weight(0.5).input("targets", "y"));
+        let asked = Losses::new().with("a", "huber").with(
+            "b",
+            Loss::expression("targets")
+                .weight(0.5)
+                .input("targets", "y"),
+        );
         let message = asked.message().unwrap();
         assert_eq!(message.losses["a"].loss, "huber");
         assert_eq!(message.losses["b"].expression, "targets");

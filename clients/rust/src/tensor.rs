@@ -47,7 +47,11 @@ impl Tensor {
             (_, None) => false,
         };
         fits.then_some(Self { dtype, shape, data }).ok_or_else(|| {
-            Error::invalid("SHAPE_MISMATCH", "", "the bytes are not as many as the shape says")
+            Error::invalid(
+                "SHAPE_MISMATCH",
+                "",
+                "the bytes are not as many as the shape says",
+            )
         })
     }
 
@@ -62,7 +66,10 @@ impl Tensor {
             return Err(Error::invalid(
                 "SHAPE_MISMATCH",
                 "",
-                format!("{:?} has another number of elements than {shape:?}", self.shape),
+                format!(
+                    "{:?} has another number of elements than {shape:?}",
+                    self.shape
+                ),
             ));
         }
         Ok(Self { shape, ..self })
@@ -85,8 +92,12 @@ impl Tensor {
 
     /// The elements, or `None` if they are of another type.
     pub fn to_vec<T: Scalar>(&self) -> Option<Vec<T>> {
-        (T::DTYPE == self.dtype)
-            .then(|| self.data.chunks_exact(size_of::<T>()).map(T::read).collect())
+        (T::DTYPE == self.dtype).then(|| {
+            self.data
+                .chunks_exact(size_of::<T>())
+                .map(T::read)
+                .collect()
+        })
     }
 
     /// The elements as `f64`, or `None` if they are neither `f64` nor `f32`.
@@ -301,7 +312,9 @@ fn wide(size: usize) -> i64 {
 }
 
 fn count_of(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size))
+    shape
+        .iter()
+        .try_fold(1_usize, |n, &size| n.checked_mul(size))
 }
 
 /// Bytes of an element; `None` of texts, which have each their own.
@@ -360,7 +373,10 @@ impl Rows {
             return self.left.data.len() / rows.max(1) * count;
         }
         let texts: usize = self.left.shape[1..].iter().product();
-        Texts(&self.left.data).take(texts * count).map(<[u8]>::len).sum()
+        Texts(&self.left.data)
+            .take(texts * count)
+            .map(<[u8]>::len)
+            .sum()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Writes the messages and the client of `lossmeter.v1` into `src/generated`, and the server that
-//! the tests play into `tests/generated`.
+//! the tests play into `tests/suite/generated`.
 //!
 //! ```text
 //! cargo run --locked -p generate
@@ -8,7 +8,10 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 2] = ["lossmeter/v1/loss_service.proto", "lossmeter/v1/state.proto"];
+const FILES: [&str; 2] = [
+    "lossmeter/v1/loss_service.proto",
+    "lossmeter/v1/state.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -26,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .build_transport(false)
         .extern_path(".lossmeter.v1", "::lossmeter_client::v1")
-        .out_dir(root.join("tests/generated"))
+        .out_dir(root.join("tests/suite/generated"))
         .compile_fds(protocol)?;
     Ok(())
 }

@@ -31,7 +31,10 @@ pub struct ExactSum {
 impl ExactSum {
     /// A whole number as a sum, to divide by.
     pub(crate) fn of_count(count: u64) -> Self {
-        Self { units: BigInt::from(count) << UNIT_BITS, ..Self::default() }
+        Self {
+            units: BigInt::from(count) << UNIT_BITS,
+            ..Self::default()
+        }
     }
 
     /// Whether nothing has been added, or all of it was zero or has cancelled.
@@ -41,7 +44,8 @@ impl ExactSum {
 
     /// The sum, rounded once, to nearest and ties to even; infinite where it is beyond float64.
     pub fn to_f64(&self) -> f64 {
-        self.special().unwrap_or_else(|| divide(&self.units, &(BigInt::from(1) << UNIT_BITS)))
+        self.special()
+            .unwrap_or_else(|| divide(&self.units, &(BigInt::from(1) << UNIT_BITS)))
     }
 
     /// The ratio of two sums, rounded once; `None` where the divisor is zero.
@@ -110,8 +114,12 @@ impl AddAssign<&ExactSum> for ExactSum {
         self.units += &other.units;
         // Of these only whether there are any decides; bytes may claim any number of them.
         self.nan = self.nan.saturating_add(other.nan);
-        self.positive_infinity = self.positive_infinity.saturating_add(other.positive_infinity);
-        self.negative_infinity = self.negative_infinity.saturating_add(other.negative_infinity);
+        self.positive_infinity = self
+            .positive_infinity
+            .saturating_add(other.positive_infinity);
+        self.negative_infinity = self
+            .negative_infinity
+            .saturating_add(other.negative_infinity);
     }
 }
 
@@ -180,7 +188,11 @@ fn floor_log2(above: &BigUint, below: &BigUint) -> i64 {
 /// Numerator and denominator of `above / (below · 2^place)`.
 fn scaled(above: &BigUint, below: &BigUint, place: i64) -> (BigUint, BigUint) {
     let shift = place.unsigned_abs();
-    if place < 0 { (above << shift, below.clone()) } else { (above.clone(), below << shift) }
+    if place < 0 {
+        (above << shift, below.clone())
+    } else {
+        (above.clone(), below << shift)
+    }
 }
 
 /// 2^exponent, for exponents from -1074 to 1023.

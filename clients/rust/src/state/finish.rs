@@ -80,7 +80,13 @@ impl Cell {
     pub fn variance(&self, ddof: f64) -> Result<f64, Error> {
         let moments = self.moments()?;
         let (weight, ddof) = (&self.linear.weight, ExactSum::from(ddof));
-        let sums = [weight, &moments.first, &moments.second, &moments.squared_weight, &ddof];
+        let sums = [
+            weight,
+            &moments.first,
+            &moments.second,
+            &moments.squared_weight,
+            &ddof,
+        ];
         if sums.iter().any(|sum| sum.special().is_some()) {
             return Ok(f64::NAN);
         }

@@ -21,6 +21,7 @@ mod parts;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use tonic::Code;
 
@@ -52,7 +53,7 @@ pub enum Profiles {
 }
 
 /// What is kept of batches so that they can be finished together, exactly.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct State {
     spec: v1::Specification,
     batches: BTreeMap<String, u64>,
@@ -72,7 +73,11 @@ pub fn merge(
     let read = |(at, bytes): (usize, _)| wire::read(AsRef::as_ref(&bytes), &format!("states.{at}"));
     let mut states = states.into_iter().enumerate().map(read);
     let first = states.next().unwrap_or_else(|| {
-        Err(Error::invalid("MALFORMED_REQUEST", "states", "give at least one state"))
+        Err(Error::invalid(
+            "MALFORMED_REQUEST",
+            "states",
+            "give at least one state",
+        ))
     })?;
     states.try_fold(first, |merged, state| merged.merge(&state?, profiles))
 }
@@ -166,7 +171,20 @@ impl State {
         if different.is_empty() {
             return Ok(());
         }
-        Err(mismatch(&format!("the states differ in {}", different.join(", "))))
+        Err(mismatch(&format!(
+            "the states differ in {}",
+            different.join(", ")
+        )))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("loss", &self.spec.loss)
+            .field("batches", &self.batches.len())
+            .field("cells", &self.cells.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::Error;
 pub(super) const BANDS: usize = 4;
 
 /// The sums of one group. ℓ are kept loss values, w their weights.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Cell {
     pub(super) linear: Linear,
     pub(super) moments: Option<Moments>,
@@ -26,7 +26,7 @@ pub struct Cell {
 }
 
 /// What every mean over kept entries needs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Linear {
     pub total: ExactSum,
     pub weight: ExactSum,
@@ -37,7 +37,7 @@ pub(super) struct Linear {
 }
 
 /// Σwℓ, Σwℓ² and Σw².
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Moments {
     pub first: ExactSum,
     pub second: ExactSum,
@@ -45,14 +45,14 @@ pub(super) struct Moments {
 }
 
 /// Σw·e^ℓ in bands of 512 binades, by their numbers: whole, but of any size.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Exponentials {
     pub bands: Vec<(f64, ExactSum)>,
     pub special: ExactSum,
 }
 
 /// An extreme loss value and the first sample that has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Extreme {
     pub value: Option<f64>,
     pub batch_id: String,
@@ -60,7 +60,7 @@ pub(super) struct Extreme {
 }
 
 /// Σw in bins of loss values, in units of 2^-1074.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Histogram {
     pub bins: BTreeMap<i32, BigInt>,
     pub nan: u64,
@@ -95,7 +95,11 @@ impl Cell {
         both(&mut self.greatest, greatest, |mine, theirs| {
             mine.add(theirs, -1.0);
         });
-        both(&mut self.histogram, other.histogram.as_ref(), Histogram::add);
+        both(
+            &mut self.histogram,
+            other.histogram.as_ref(),
+            Histogram::add,
+        );
         Ok(())
     }
 }
@@ -131,7 +135,11 @@ impl Moments {
 impl Exponentials {
     fn add(&mut self, other: &Self) {
         for (number, total) in &other.bands {
-            match self.bands.iter_mut().find(|(mine, _)| mine.total_cmp(number).is_eq()) {
+            match self
+                .bands
+                .iter_mut()
+                .find(|(mine, _)| mine.total_cmp(number).is_eq())
+            {
                 Some((_, mine)) => *mine += total,
                 None => self.bands.push((*number, total.clone())),
             }

@@ -32,7 +32,10 @@ pub(super) const FIELDS: [(&str, Of); 7] = [
 ];
 
 pub(super) fn write(state: &State) -> Vec<u8> {
-    let batch = |(id, &rows): (&String, &u64)| v1::Batch { id: id.clone(), rows };
+    let batch = |(id, &rows): (&String, &u64)| v1::Batch {
+        id: id.clone(),
+        rows,
+    };
     let mut message = v1::State {
         format: FORMAT,
         specification: Some(state.spec.clone()),
@@ -66,8 +69,8 @@ fn write_cell((key, cell): (&Key, &Cell)) -> v1::Cell {
         },
         linear: Some(write_linear(&cell.linear)),
         moments: cell.moments.as_ref().map(write_moments),
-        logarithms: cell.logarithms.as_ref().map(write_sum),
-        reciprocals: cell.reciprocals.as_ref().map(write_sum),
+        logarithms: cell.logarithms.as_ref().map(Into::into),
+        reciprocals: cell.reciprocals.as_ref().map(Into::into),
         exponentials: cell.exponentials.as_ref().map(write_exponentials),
         least: cell.least.as_ref().map(write_extreme),
         greatest: cell.greatest.as_ref().map(write_extreme),
@@ -76,11 +79,18 @@ fn write_cell((key, cell): (&Key, &Cell)) -> v1::Cell {
 }
 
 fn write_linear(part: &Linear) -> v1::Linear {
-    let [count, nonzero, entries, nonzero_entries, rows, weight_entries] = part.counts;
+    let [
+        count,
+        nonzero,
+        entries,
+        nonzero_entries,
+        rows,
+        weight_entries,
+    ] = part.counts;
     v1::Linear {
-        total: Some(write_sum(&part.total)),
-        weight: Some(write_sum(&part.weight)),
-        divisor: Some(write_sum(&part.divisor)),
+        total: Some(v1::ExactSum::from(&part.total)),
+        weight: Some(v1::ExactSum::from(&part.weight)),
+        divisor: Some(v1::ExactSum::from(&part.divisor)),
         count,
         nonzero,
         entries,
@@ -92,25 +102,29 @@ fn write_linear(part: &Linear) -> v1::Linear {
 
 fn write_moments(part: &Moments) -> v1::Moments {
     v1::Moments {
-        first: Some(write_sum(&part.first)),
-        second: Some(write_sum(&part.second)),
-        squared_weight: Some(write_sum(&part.squared_weight)),
+        first: Some(v1::ExactSum::from(&part.first)),
+        second: Some(v1::ExactSum::from(&part.second)),
+        squared_weight: Some(v1::ExactSum::from(&part.squared_weight)),
     }
 }
 
 fn write_exponentials(part: &Exponentials) -> v1::Exponentials {
     let band = |(number, total): &(f64, ExactSum)| v1::exponentials::Band {
         number: *number,
-        total: Some(write_sum(total)),
+        total: Some(v1::ExactSum::from(total)),
     };
     v1::Exponentials {
         bands: part.bands.iter().map(band).collect(),
-        special: Some(write_sum(&part.special)),
+        special: Some(v1::ExactSum::from(&part.special)),
     }
 }
 
 fn write_extreme(part: &Extreme) -> v1::Extreme {
-    v1::Extreme { value: part.value, batch_id: part.batch_id.clone(), row: part.row }
+    v1::Extreme {
+        value: part.value,
+        batch_id: part.batch_id.clone(),
+        row: part.row,
+    }
 }
 
 fn write_histogram(part: &Histogram) -> v1::Histogram {
@@ -121,12 +135,14 @@ fn write_histogram(part: &Histogram) -> v1::Histogram {
     }
 }
 
-fn write_sum(sum: &ExactSum) -> v1::ExactSum {
-    v1::ExactSum {
-        nan: sum.nan,
-        positive_infinity: sum.positive_infinity,
-        negative_infinity: sum.negative_infinity,
-        ..write_units(&sum.units)
+impl From<&ExactSum> for v1::ExactSum {
+    fn from(sum: &ExactSum) -> Self {
+        Self {
+            nan: sum.nan,
+            positive_infinity: sum.positive_infinity,
+            negative_infinity: sum.negative_infinity,
+            ..write_units(&sum.units)
+        }
     }
 }
 
@@ -145,13 +161,16 @@ fn write_units(units: &BigInt) -> v1::ExactSum {
 /// The state in these bytes, which are this field of a request.
 pub(super) fn read(bytes: &[u8], field: &str) -> Result<State, Error> {
     let message = v1::State::decode(bytes).ok();
-    message.and_then(read_state).filter(|state| write(state) == bytes).ok_or_else(|| {
-        Error::invalid(
-            "MALFORMED_REQUEST",
-            field,
-            "not a state of a service: the bytes are foreign, damaged or inconsistent",
-        )
-    })
+    message
+        .and_then(read_state)
+        .filter(|state| write(state) == bytes)
+        .ok_or_else(|| {
+            Error::invalid(
+                "MALFORMED_REQUEST",
+                field,
+                "not a state of a service: the bytes are foreign, damaged or inconsistent",
+            )
+        })
 }
 
 fn read_state(message: v1::State) -> Option<State> {
@@ -160,7 +179,11 @@ fn read_state(message: v1::State) -> Option<State> {
     let state = State {
         spec: message.specification?,
         batches: batches.map(|batch| (batch.id, batch.rows)).collect(),
-        cells: message.cells.into_iter().map(read_cell).collect::<Option<_>>()?,
+        cells: message
+            .cells
+            .into_iter()
+            .map(read_cell)
+            .collect::<Option<_>>()?,
         shape: message.shape,
     };
     let good = message.format == FORMAT
@@ -198,7 +221,10 @@ fn has_its_groups(state: &State) -> bool {
 
 fn has_its_positions(state: &State) -> bool {
     // Counted, not listed: the shape is not to be believed.
-    let places = state.shape.iter().try_fold(1_u64, |n, &size| n.checked_mul(size.max(1)));
+    let places = state
+        .shape
+        .iter()
+        .try_fold(1_u64, |n, &size| n.checked_mul(size.max(1)));
     if state.shape.len() > MOST_AXES || places.is_none_or(|places| places > MOST_GROUPS) {
         return false;
     }
@@ -243,7 +269,10 @@ fn read_cell(message: v1::Cell) -> Option<(Key, Cell)> {
 }
 
 /// A part that is not there, or is and can be read.
-#[allow(clippy::option_option, reason = "what cannot be read is not what is not there")]
+#[allow(
+    clippy::option_option,
+    reason = "what cannot be read is not what is not there"
+)]
 fn part<M, T>(message: Option<M>, read: impl Fn(M) -> Option<T>) -> Option<Option<T>> {
     message.map_or(Some(None), |message| read(message).map(Some))
 }
@@ -279,11 +308,18 @@ fn read_exponentials(message: v1::Exponentials) -> Option<Exponentials> {
     let good = bands.len() <= BANDS
         && bands.iter().all(|(number, _)| whole(*number))
         && bands.is_sorted_by(|(a, _), (b, _)| a < b);
-    good.then_some(Exponentials { bands, special: read_sum(message.special)? })
+    good.then_some(Exponentials {
+        bands,
+        special: read_sum(message.special)?,
+    })
 }
 
 fn read_extreme(message: v1::Extreme) -> Extreme {
-    Extreme { value: message.value, batch_id: message.batch_id, row: message.row }
+    Extreme {
+        value: message.value,
+        batch_id: message.batch_id,
+        row: message.row,
+    }
 }
 
 fn read_histogram(message: v1::Histogram) -> Option<Histogram> {
@@ -293,7 +329,24 @@ fn read_histogram(message: v1::Histogram) -> Option<Histogram> {
     }
     let bin = |(number, weight)| Some((number, read_sum(Some(weight))?.units));
     let bins: Option<BTreeMap<_, _>> = numbers.into_iter().zip(weights).map(bin).collect();
-    Some(Histogram { bins: bins?, nan: message.nan })
+    Some(Histogram {
+        bins: bins?,
+        nan: message.nan,
+    })
+}
+
+impl TryFrom<v1::ExactSum> for ExactSum {
+    type Error = Error;
+
+    fn try_from(message: v1::ExactSum) -> Result<Self, Error> {
+        read_sum(Some(message)).ok_or_else(|| {
+            Error::invalid(
+                "MALFORMED_REQUEST",
+                "",
+                "a sum beyond what float64 terms can reach",
+            )
+        })
+    }
 }
 
 fn read_sum(message: Option<v1::ExactSum>) -> Option<ExactSum> {
