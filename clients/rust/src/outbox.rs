@@ -62,3 +62,40 @@ impl<T> Stream for Inbox<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use super::*;
+
+    fn next(inbox: &mut Inbox<u8>) -> Poll<Option<u8>> {
+        pin!(inbox).poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn what_is_finished_ends() {
+        let (outbox, mut inbox) = outbox();
+        assert!(outbox.put(1).await);
+        outbox.finish();
+        assert_eq!(next(&mut inbox), Poll::Ready(Some(1)));
+        assert_eq!(next(&mut inbox), Poll::Ready(None));
+    }
+
+    #[tokio::test]
+    async fn what_is_left_does_not_end() {
+        let (outbox, mut inbox) = outbox();
+        assert!(outbox.put(1).await);
+        drop(outbox);
+        assert_eq!(next(&mut inbox), Poll::Ready(Some(1)));
+        assert_eq!(next(&mut inbox), Poll::Pending);
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_messages_for_a_call_that_is_over() {
+        let (outbox, inbox) = outbox();
+        drop(inbox);
+        assert!(!outbox.put(1).await);
+    }
+}

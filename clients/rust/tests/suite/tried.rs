@@ -130,7 +130,7 @@ async fn dropping_a_call_cancels_it() {
 
 #[tokio::test]
 async fn what_the_batches_fail_with_comes_through_and_cancels_the_call() {
-    let played = Played::default();
+    let played = Played::silent();
     let batches = (0..9).map(|n| {
         if n < 5 {
             Ok(large())
@@ -142,7 +142,6 @@ async fn what_the_batches_fail_with_comes_through_and_cancels_the_call() {
     let error = client.evaluate_batches("huber", batches).await.unwrap_err();
     assert!(matches!(error, Error::Batches(cause) if cause.to_string() == "the disk is full"));
     tokio::time::timeout(LONG, played.left()).await.unwrap();
-    assert!(played.seen().is_empty());
 }
 
 #[tokio::test]
