@@ -219,15 +219,8 @@ async fn the_catalogue_is_told() {
 #[tokio::test]
 async fn an_answer_is_explained_and_a_loss_exported() {
     let Some(client) = client().await else { return };
-    let told = client
-        .explain("torch.nn.HuberLoss", small())
-        .await
-        .unwrap();
-    assert!(
-        told.steps[0].says.contains("huber"),
-        "{:?}",
-        told.steps[0]
-    );
+    let told = client.explain("torch.nn.HuberLoss", small()).await.unwrap();
+    assert!(told.steps[0].says.contains("huber"), "{:?}", told.steps[0]);
     assert!(
         told.dialects
             .iter()

@@ -171,7 +171,7 @@ impl LossService for Played {
         request: Request<EvaluateRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
         self.note("Explain", request.metadata(), vec![]);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(ExplainResponse::default()))
     }
 
     async fn list_losses(
@@ -179,7 +179,7 @@ impl LossService for Played {
         request: Request<ListLossesRequest>,
     ) -> Result<Response<ListLossesResponse>, Status> {
         self.note("ListLosses", request.metadata(), vec![]);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(ListLossesResponse::default()))
     }
 
     async fn get_loss(
@@ -187,7 +187,7 @@ impl LossService for Played {
         request: Request<GetLossRequest>,
     ) -> Result<Response<GetLossResponse>, Status> {
         self.note("GetLoss", request.metadata(), vec![]);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(GetLossResponse::default()))
     }
 
     async fn export_loss(
@@ -195,7 +195,7 @@ impl LossService for Played {
         request: Request<ExportLossRequest>,
     ) -> Result<Response<ExportLossResponse>, Status> {
         self.note("ExportLoss", request.metadata(), vec![]);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(ExportLossResponse::default()))
     }
 }
 

@@ -141,7 +141,7 @@ fn finished(cell: &Cell) -> Value {
 fn answered<T>(found: Result<T, Error>) -> Option<T> {
     found
         .inspect_err(|error| {
-            assert!(["EMPTY_REDUCTION", "NOT_MERGEABLE"].contains(&error.reason()))
+            assert!(["EMPTY_REDUCTION", "NOT_MERGEABLE"].contains(&error.reason()));
         })
         .ok()
 }
