@@ -34,7 +34,7 @@ function plot({ overall, groups }: LossByGroup, titles: Titles, width: number): 
     y: { domain: groups.map(({ group }) => group), padding: 0.34 },
     marks: [
       Plot.gridX({ ticks, stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisX({ ticks, label: null }),
+      Plot.axisX({ ticks, tickFormat: short, label: null }),
       Plot.axisY({ tickSize: 0, label: null, text: groups.map(named), lineHeight: 1.3 }),
       Plot.barX(groups, { x: "value", y: "group", fill: "var(--bar)", className: "bars" }),
       Plot.ruleX([0]),
@@ -60,7 +60,12 @@ function plot({ overall, groups }: LossByGroup, titles: Titles, width: number): 
         fontWeight: 600,
         className: "values",
       }),
-      Plot.text([titles.group], { frameAnchor: "top-left", textAnchor: "start", dx: -90, dy: -36 }),
+      Plot.text([titles.group], {
+        frameAnchor: "top-left",
+        textAnchor: "start",
+        dx: -MARGINS.marginLeft,
+        dy: -36,
+      }),
       // A title too long for a phone takes two lines.
       Plot.text([titles.loss], {
         frameAnchor: "bottom",
@@ -74,14 +79,19 @@ function plot({ overall, groups }: LossByGroup, titles: Titles, width: number): 
 }
 
 /** A loss to three figures, or to the unit. */
-export function number(value: number): string {
+function number(value: number): string {
   return value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
 }
 
-function everyone({ value, count }: LossByGroup["overall"], leftward: boolean): Plot.Markish[] {
+/** So short that the ticks of a phone's axis stay apart. */
+function short(tick: number): string {
+  return tick.toLocaleString("en", { notation: "compact" });
+}
+
+function everyone({ value }: LossByGroup["overall"], leftward: boolean): Plot.Markish[] {
   return [
     Plot.ruleX([value], { stroke: "var(--accent)", strokeWidth: 2, strokeDasharray: "5 4" }),
-    Plot.text([`all ${String(count)}: ${number(value)}`], {
+    Plot.text([`all patients: ${number(value)}`], {
       x: [value],
       frameAnchor: "top",
       textAnchor: leftward ? "end" : "start",

@@ -106,7 +106,7 @@ function describe(question: Question, { overall, groups }: LossByGroup): void {
   const intervals = groups.some(({ interval }) => interval !== undefined);
   say(
     "caption",
-    `${String(overall.count)} patients; shorter bars are better. Dashed: all patients together.` +
+    `${String(overall.count)} patients; shorter bars are better.` +
       (intervals ? " Whiskers: 95% confidence interval of the group’s mean." : ""),
   );
 }

@@ -36,7 +36,7 @@ export function createApp(client: Evaluator, patients: Patients): Hono {
   app.onError((error, context) => {
     if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
     const document = problemOf(error);
-    if (document.status >= 500) console.error(error);
+    if (document.status >= 500) console.error(document.status === 500 ? error : error.message);
     return answer(document);
   });
   return app;
