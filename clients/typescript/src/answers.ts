@@ -9,7 +9,7 @@ import {
   type LossDescriptor as LossMessage,
 } from "./gen/lossmeter/v1/loss_service_pb.js";
 import type { Tensor as TensorMessage } from "./gen/lossmeter/v1/tensor_pb.js";
-import { mapped } from "./requests.js";
+import { mapped, stated } from "./requests.js";
 import { tensorFrom, type Tensor } from "./tensors.js";
 
 /** A number; a tensor where axes are kept; the value of each group, by label, under `by`. */
@@ -297,11 +297,4 @@ function tensorOf({ dtype, shape, data }: TensorMessage): Tensor {
 function valueOf(found: TensorMessage): Value {
   const made = tensorOf(found);
   return made.shape.length ? made : Number(made.data[0]);
-}
-
-/** The fields that are not undefined. */
-function stated<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([, x]) => x !== undefined),
-  ) as ReturnType<typeof stated<T>>;
 }

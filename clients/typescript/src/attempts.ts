@@ -26,7 +26,8 @@ export async function tried<T>(
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const end = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
-  const leftMs = () => (end === Infinity ? undefined : Math.max(0, end - performance.now()));
+  const leftMs = () =>
+    end === Infinity ? undefined : Math.max(0, Math.ceil(end - performance.now()));
   for (let made = 1; ; made++) {
     try {
       signal?.throwIfAborted();

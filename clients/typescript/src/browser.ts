@@ -24,6 +24,7 @@ export type {
   Reduction,
   Settings,
 } from "./requests.js";
+export { HttpClient, type HttpClientOptions } from "./rest.js";
 export {
   tensor,
   type DType,
@@ -35,3 +36,12 @@ export {
   type Tensor,
   type TypedArray,
 } from "./tensors.js";
+export { ExactSum } from "./exact.js";
+export type { Finished, StateReduction } from "./reductions.js";
+export {
+  mergeStates,
+  State,
+  type GroupKey,
+  type MergeSettings,
+  type Specification,
+} from "./state.js";

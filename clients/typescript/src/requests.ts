@@ -100,8 +100,7 @@ export interface Evaluation {
   readonly tensors: Tensors;
 }
 
-/** What is asked for each loss of a request. */
-type Asked = Pick<LossSpec, "params" | "reduction" | "inputs">;
+type Asked = Pick<LossSpec, "reduction" | "inputs">;
 
 /** The request without its inputs, as it was asked and by the names of the JSON. */
 export class Specification {
@@ -109,13 +108,12 @@ export class Specification {
   private readonly labels: ReadonlySet<string>;
 
   constructor(loss: Loss | Losses, { params, reduction, options }: Settings) {
-    const several = typeof loss === "object" && "losses" in loss ? loss.losses : undefined;
-    const all: readonly Asked[] = several
-      ? Object.values(several)
-      : [{ params, reduction } as Asked];
-    this.labels = new Set(all.flatMap(labels));
+    const { losses, ...named } = typeof loss === "object" && "losses" in loss ? loss : { loss };
+    const asked: readonly Asked[] = losses ? Object.values(losses) : [{ ...stated({ reduction }) }];
+    this.labels = new Set(asked.flatMap(labels));
     this.settings = json({
-      ...(several ? { losses: mapped(several, spelt) } : { loss }),
+      ...named,
+      losses: losses && mapped(losses, spelt),
       params,
       reduction,
       options: options && spelt(options),
@@ -164,6 +162,13 @@ function plain(x: unknown): JsonValue {
   if (typeof x === "bigint") return Number(x);
   if (typeof x === "object" && x !== null) return json(x as Record<string, unknown>);
   return x as JsonValue;
+}
+
+/** The fields that are not undefined. */
+export function stated<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, x]) => x !== undefined),
+  ) as ReturnType<typeof stated<T>>;
 }
 
 /** An object with each of its values changed. */

@@ -1,5 +1,6 @@
 import { invalid } from "./errors.js";
 import { DataType } from "./gen/lossmeter/v1/tensor_pb.js";
+import { stated } from "./requests.js";
 
 /** The type of a tensor's elements. */
 export type DType =
@@ -113,7 +114,7 @@ function kind(code: DataType, array: ArrayType, from: Kind["from"]): Kind {
  * @throws {@link LossmeterError} The shape has not as many elements, or the dtype does not fit.
  */
 export function tensor(data: Elements, shape?: readonly number[], dtype?: DType): Tensor {
-  return checked({ data, ...(shape && { shape }), ...(dtype && { dtype }) }, "");
+  return checked({ data, ...stated({ shape, dtype }) }, "");
 }
 
 /** The inputs of a request as tensors; whole numbers in a mask or among the labels stay whole. */
