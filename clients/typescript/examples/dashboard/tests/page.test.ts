@@ -169,7 +169,7 @@ describe.skipIf(noChromium)(`the page in Chromium${noChromium ? `: ${noChromium}
       go = resolve;
     });
     await page.getByLabel("Loss").selectOption("Squared error");
-    await vi.waitUntil(() => client.losses.groups?.loss === "squared_error");
+    await vi.waitUntil(() => client.losses.groups?.loss === "squared_error", { timeout: 30_000 });
     client.pause = Promise.resolve();
     await page.getByLabel("Loss").selectOption("Percentage error");
     await settled();
