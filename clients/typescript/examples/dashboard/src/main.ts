@@ -13,6 +13,10 @@ const { fetch } = createApp(client, patients);
 const server = serve({ fetch, hostname: HOST, port: Number(PORT) }, ({ port }) => {
   console.log(`http://${HOST}:${String(port)} shows what ${LOSSMETER_GRPC} computes`);
 });
+server.on("error", ({ message }) => {
+  console.error(message);
+  process.exit(1);
+});
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
