@@ -1,8 +1,9 @@
+import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
-export default tseslint.config(
-  { ignores: ["dist/", "eslint.config.js"] },
+export default defineConfig(
+  globalIgnores(["dist"]),
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
-  { languageOptions: { parserOptions: { projectService: true } } },
+  { languageOptions: { parserOptions: { projectService: { allowDefaultProject: ["*.js"] } } } },
 );
