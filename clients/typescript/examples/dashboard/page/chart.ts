@@ -12,7 +12,7 @@ const ROW_HEIGHT = 74;
 const MARGINS = { marginTop: 44, marginRight: 72, marginBottom: 68, marginLeft: 96 };
 
 /**
- * Draws a picture: a bar from 0 for each group, the interval of each where there is one, and a line for all
+ * Draws a bar from 0 for each group, the interval of each where there is one, and a line for all
  * patients together.
  */
 export function chart(losses: LossByGroup, titles: Titles, width: number): Element {
