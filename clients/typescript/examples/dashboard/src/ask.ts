@@ -34,7 +34,7 @@ export async function ask(
     { predictions, targets, group: groups[question.by] },
     { signal, timeoutMs: DEADLINE_MS },
   );
-  const { overall, groups: byGroup, spread } = results as Record<string, Answer>;
+  const { overall, groups: byGroup, spread } = results;
   if (!overall || !byGroup) throw new TypeError("the service left a loss out");
   return {
     overall: { value: overall.number, count: overall.count },
