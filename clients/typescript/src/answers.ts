@@ -26,51 +26,44 @@ export interface Group {
   readonly denominator?: number;
 }
 
-/** What an {@link Answer} says. */
-export interface AnswerFields {
-  readonly value: Value;
-  /** Canonical name. */
-  readonly loss: string;
-  /** Canonical name. */
-  readonly reduction: string;
-  /** Number of kept entries. */
-  readonly count: number;
-  /** Sum of their weights. */
-  readonly weight: number;
-  /** What computed the loss values. */
-  readonly backend: string;
-  /** Where. */
-  readonly device: string;
-  /** Dtype of the loss values. */
-  readonly dtype: string;
-  /** What was divided by, if one number was. */
-  readonly denominator?: number;
-  /** Position of the first sample with the extreme, for `min` and `max`. */
-  readonly index?: number;
-  /** The batch that `index` counts in, where several were merged. */
-  readonly batchId?: string;
-  /** Bound of the relative error of a quantile from a histogram; absent where it is exact. */
-  readonly relativeError?: number;
-  /** Number of entries left out by `nonfinite: "omit"`. */
-  readonly omitted?: number;
-  /** The sums behind each group's value. */
-  readonly groups?: ReadonlyMap<string, Group>;
-  /** Which entries the mask kept, under `none`. */
-  readonly kept?: Tensor;
-  /** The mergeable state, if asked for. */
-  readonly state?: Uint8Array;
-  /** SHA-256 of the state's specification and sums, in hexadecimal. */
-  readonly stateHash?: string;
-  /** What looks wrong but was computed. */
-  readonly warnings: readonly string[];
-}
-
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- the constructor assigns them all
-export interface Answer extends AnswerFields {}
-
 /** The answer for one loss. */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class Answer {
+  declare readonly value: Value;
+  /** Canonical name. */
+  declare readonly loss: string;
+  /** Canonical name. */
+  declare readonly reduction: string;
+  /** Number of kept entries. */
+  declare readonly count: number;
+  /** Sum of their weights. */
+  declare readonly weight: number;
+  /** What computed the loss values. */
+  declare readonly backend: string;
+  /** Where. */
+  declare readonly device: string;
+  /** Dtype of the loss values. */
+  declare readonly dtype: string;
+  /** What was divided by, if one number was. */
+  declare readonly denominator?: number;
+  /** Position of the first sample with the extreme, for `min` and `max`. */
+  declare readonly index?: number;
+  /** The batch that `index` counts in, where several were merged. */
+  declare readonly batchId?: string;
+  /** Bound of the relative error of a quantile from a histogram; absent where it is exact. */
+  declare readonly relativeError?: number;
+  /** Number of entries left out by `nonfinite: "omit"`. */
+  declare readonly omitted?: number;
+  /** The sums behind each group's value. */
+  declare readonly groups?: ReadonlyMap<string, Group>;
+  /** Which entries the mask kept, under `none`. */
+  declare readonly kept?: Tensor;
+  /** The mergeable state, if asked for. */
+  declare readonly state?: Uint8Array;
+  /** SHA-256 of the state's specification and sums, in hexadecimal. */
+  declare readonly stateHash?: string;
+  /** What looks wrong but was computed. */
+  declare readonly warnings: readonly string[];
+
   /** @param fields - What it says. */
   constructor(fields: AnswerFields) {
     Object.assign(this, fields);
@@ -86,6 +79,9 @@ export class Answer {
     return this.value;
   }
 }
+
+/** What an {@link Answer} is made of. */
+export type AnswerFields = Omit<Answer, "number">;
 
 /** The answers for several losses over shared inputs. */
 export interface Answers {
@@ -204,13 +200,11 @@ export interface LossDescriptor {
 
 /** The answer in a message. */
 export function answerOf(found: EvaluateResponse): Answer | Answers {
-  if (!Object.keys(found.results).length) return oneAnswerOf(found);
   // A protobuf map has no order of its own.
-  const names = Object.keys(found.results).sort();
+  const results = Object.entries(found.results).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (!results.length) return oneAnswerOf(found);
   return {
-    results: Object.fromEntries(
-      names.map((name) => [name, oneAnswerOf(found.results[name] as EvaluateResponse)]),
-    ),
+    results: mapped(Object.fromEntries(results), oneAnswerOf),
     ...stated({ total: found.total }),
     skipped: found.skipped,
   };

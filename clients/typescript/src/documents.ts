@@ -15,13 +15,6 @@ import { bytesOf } from "./tensors.js";
 /** A later service may tell more. */
 export const TOLERANT = { ignoreUnknownFields: true };
 
-/** The text of a document; numbers that are not finite go by name, since JSON has none. */
-export function textOf(document: JsonValue): string {
-  return JSON.stringify(document, (_, x: JsonValue) =>
-    typeof x === "number" && !Number.isFinite(x) ? String(x) : x,
-  );
-}
-
 /** Bytes as base64. */
 export function base64Of(bytes: Uint8Array): string {
   const parts: string[] = [];

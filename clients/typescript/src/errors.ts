@@ -59,10 +59,11 @@ export class LossmeterError extends Error {
    */
   constructor(code: Code, detail: string, told: Told = {}) {
     const place = told.field ? ` at ${told.field}` : "";
-    super(`${told.reason || code}${place}: ${detail}`);
+    const { reason = "" } = told;
+    super(`${reason === "" ? code : reason}${place}: ${detail}`);
     this.code = code;
     this.detail = detail;
-    this.reason = told.reason ?? "";
+    this.reason = reason;
     this.field = told.field;
     this.facts = told.facts ?? {};
     this.retryAfterMs = told.retryAfterMs;

@@ -1,43 +1,51 @@
 import {
   create,
   fromJson,
+  toBinary,
   type DescMessage,
   type JsonObject,
   type JsonValue,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 import { cut } from "./chunks.js";
 import { invalid } from "./errors.js";
 import {
   EvaluateRequestSchema,
+  EvaluateStreamRequest_ChunkSchema,
   EvaluateStreamRequestSchema,
   type EvaluateRequest,
-  type EvaluateStreamRequest,
 } from "./gen/lossmeter/v1/loss_service_pb.js";
-import { TensorSchema, type Tensor as TensorMessage } from "./gen/lossmeter/v1/tensor_pb.js";
+import { TensorSchema } from "./gen/lossmeter/v1/tensor_pb.js";
 import { mapped, type Evaluation } from "./requests.js";
 import { bytesOf, codeOf, type Tensor, type Tensors } from "./tensors.js";
 
-/** All of a batch in one message. */
-export function requestOf({ settings, tensors }: Evaluation): EvaluateRequest {
-  const request = specificationOf(settings);
-  request.inputs = mapped(tensors, messageOf);
-  return request;
+/** Bytes that follow each other. */
+type Bytes = readonly Uint8Array[];
+
+/** The bytes of a request with all of a batch. */
+export function requestOf({ settings, tensors }: Evaluation): Buffer {
+  const specification = toBinary(EvaluateRequestSchema, specificationOf(settings));
+  return Buffer.concat([
+    specification,
+    ...entriesOf(EvaluateRequestSchema.field.inputs.number, tensors),
+  ]);
 }
 
-/** The first message of a stream, without inputs. */
-export function firstOf(settings: JsonObject): EvaluateStreamRequest {
+/** The bytes of a stream's first message, without inputs. */
+export function firstOf(settings: JsonObject): Uint8Array {
   const value = specificationOf(settings);
-  return create(EvaluateStreamRequestSchema, { message: { case: "spec", value } });
+  const message = create(EvaluateStreamRequestSchema, { message: { case: "spec", value } });
+  return toBinary(EvaluateStreamRequestSchema, message);
 }
 
-/** The messages of the next rows of a stream. */
-export function* chunksOf(tensors: Tensors): Generator<EvaluateStreamRequest> {
+/** The bytes of the messages of a stream's next rows. */
+export function* chunksOf(tensors: Tensors): Generator<Buffer> {
+  const { inputs } = EvaluateStreamRequest_ChunkSchema.field;
+  const { chunk } = EvaluateStreamRequestSchema.field;
   for (const piece of cut(tensors))
-    yield create(EvaluateStreamRequestSchema, {
-      message: { case: "chunk", value: { inputs: mapped(piece, messageOf) } },
-    });
+    yield Buffer.concat(field(chunk.number, entriesOf(inputs.number, piece)));
 }
 
 /** Settings as a message; the names of the JSON are those of its fields. */
@@ -66,10 +74,25 @@ function flatOf(one: JsonValue): JsonValue {
   return flat(one as JsonObject);
 }
 
-function messageOf(tensor: Tensor): TensorMessage {
-  return create(TensorSchema, {
-    dtype: codeOf(tensor.dtype),
-    shape: tensor.shape.map(BigInt),
-    data: bytesOf(tensor),
-  });
+/** The entries of a map of tensors, put together by hand so that their data is copied only once. */
+function entriesOf(map: number, tensors: Tensors): Bytes {
+  return Object.entries(tensors).flatMap(([name, x]) =>
+    field(map, [...field(1, [new TextEncoder().encode(name)]), ...field(2, tensorOf(x))]),
+  );
+}
+
+function tensorOf(tensor: Tensor): Bytes {
+  const shape = tensor.shape.map(BigInt);
+  const head = create(TensorSchema, { dtype: codeOf(tensor.dtype), shape });
+  return [
+    toBinary(TensorSchema, head),
+    ...field(TensorSchema.field.data.number, [bytesOf(tensor)]),
+  ];
+}
+
+/** A field of a message that has a length. */
+function field(number: number, content: Bytes): Bytes {
+  const length = content.reduce((total, bytes) => total + bytes.length, 0);
+  const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(length);
+  return [head.finish(), ...content];
 }

@@ -51,13 +51,13 @@ export interface Wire {
 }
 
 /** What every client can do, whatever its wire. */
-export abstract class Methods<W extends Wire = Wire> {
+export abstract class Methods {
   /** @internal */
-  protected readonly wire: W;
+  protected readonly wire: Wire;
   private readonly timeoutMs: number;
 
   /** @internal */
-  protected constructor(wire: W, timeoutMs: number = DEFAULT_TIMEOUT_MS) {
+  protected constructor(wire: Wire, timeoutMs: number = DEFAULT_TIMEOUT_MS) {
     this.wire = wire;
     this.timeoutMs = timeoutMs;
   }

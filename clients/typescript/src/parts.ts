@@ -294,7 +294,7 @@ function byNumber(bins: Bins): (readonly [number, ExactSum])[] {
 
 /** The order of strings everywhere but in JavaScript, which compares halves of characters. */
 export function byCodePoint(a: string, b: string): number {
-  const [x, y] = [[...a], [...b]];
+  const [x, y] = [Array.from(a), Array.from(b)];
   const at = x.findIndex((character, index) => character !== y[index]);
   if (at < 0) return x.length - y.length;
   return (x[at]?.codePointAt(0) ?? 0) - (y[at]?.codePointAt(0) ?? -1);

@@ -147,7 +147,10 @@ export function spelt(x: object): Record<string, unknown> {
   );
 }
 
-/** Settings as JSON has them, without what is undefined; typed arrays as lists. */
+/**
+ * Settings as JSON has them: without what is undefined, typed arrays as lists, and numbers that are
+ * not finite by name.
+ */
 export function json(x: Readonly<Record<string, unknown>>): JsonObject {
   return Object.fromEntries(
     Object.entries(x)
@@ -160,6 +163,7 @@ function plain(x: unknown): JsonValue {
   if (ArrayBuffer.isView(x)) return Array.from(x as Float64Array, plain);
   if (Array.isArray(x)) return x.map(plain);
   if (typeof x === "bigint") return Number(x);
+  if (typeof x === "number" && !Number.isFinite(x)) return String(x);
   if (typeof x === "object" && x !== null) return json(x as Record<string, unknown>);
   return x as JsonValue;
 }

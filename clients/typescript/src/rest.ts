@@ -1,7 +1,7 @@
 import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 
 import type { Until } from "./attempts.js";
-import { base64Of, documentOf, explanationIn, responseOf, textOf, TOLERANT } from "./documents.js";
+import { base64Of, documentOf, explanationIn, responseOf, TOLERANT } from "./documents.js";
 import { LossmeterError, refusal, type Code } from "./errors.js";
 import {
   GetLossResponseSchema,
@@ -109,7 +109,7 @@ class Rest implements Wire {
 
   private posted(path: string, document: JsonObject, until: Until): Promise<JsonObject> {
     const headers = { "content-type": "application/json" };
-    const given = { method: "POST", headers, body: textOf(document) };
+    const given = { method: "POST", headers, body: JSON.stringify(document) };
     const read = (response: Response) => response.json() as Promise<JsonObject>;
     return this.made(path, {}, given, until, read);
   }
@@ -118,7 +118,7 @@ class Rest implements Wire {
   private async made<T>(
     path: string,
     query: JsonObject,
-    given: RequestInit,
+    given: Pick<RequestInit, "method" | "body"> & { headers?: Record<string, string> },
     { leftMs, signal }: Until,
     read: (response: Response) => Promise<T>,
   ): Promise<T> {
@@ -139,7 +139,7 @@ class Rest implements Wire {
 
 function queryOf(fields: JsonObject): string {
   const texts = Object.entries(fields)
-    .map(([name, x]) => [name, typeof x === "string" ? x : textOf(x)])
+    .map(([name, x]) => [name, typeof x === "string" ? x : JSON.stringify(x)])
     .filter(([, text]) => text);
   return texts.length ? `?${new URLSearchParams(texts).toString()}` : "";
 }
@@ -152,8 +152,13 @@ async function refusalIn(response: Response): Promise<LossmeterError> {
     ? "FAILED_PRECONDITION"
     : (CODES[response.status] ?? "UNKNOWN");
   const wait = response.headers.get("retry-after") ?? "";
-  const detail = told.detail ?? `the answer was HTTP ${String(response.status)}`;
-  return refusal(code, String(detail), told, /^\d+$/.test(wait) ? 1000 * Number(wait) : undefined);
+  const { detail = `the answer was HTTP ${String(response.status)}` } = told;
+  return refusal(
+    code,
+    detail as string,
+    told,
+    /^\d+$/.test(wait) ? 1000 * Number(wait) : undefined,
+  );
 }
 
 function documentIn(text: string): Record<string, unknown> {

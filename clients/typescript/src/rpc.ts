@@ -37,7 +37,7 @@ import {
   type GetLossResponse,
   type ListLossesResponse,
 } from "./gen/lossmeter/v1/loss_service_pb.js";
-import { chunksOf, firstOf, flat, parsed, requestOf } from "./messages.js";
+import { chunksOf, firstOf, parsed, requestOf } from "./messages.js";
 import { Methods, type Wire } from "./methods.js";
 import {
   Specification,
@@ -103,7 +103,8 @@ export interface ClientOptions {
 }
 
 /** A client over gRPC. */
-export class Client extends Methods<Rpc> {
+export class Client extends Methods {
+  private readonly rpc: Rpc;
   private readonly unaryBytes: number;
 
   /**
@@ -111,7 +112,9 @@ export class Client extends Methods<Rpc> {
    * @param options - How it connects.
    */
   constructor(target = "localhost:8081", options: ClientOptions = {}) {
-    super(new Rpc(target, options), options.timeoutMs);
+    const rpc = new Rpc(target, options);
+    super(rpc, options.timeoutMs);
+    this.rpc = rpc;
     this.unaryBytes = options.unaryBytes ?? UNARY_BYTES;
   }
 
@@ -145,13 +148,13 @@ export class Client extends Methods<Rpc> {
     const specification = new Specification(loss, settings);
     const until = { leftMs: settings.timeoutMs, signal: settings.signal };
     return answerOf(
-      await this.wire.stream(specification.settings, tensorsOf(specification, batches), until),
+      await this.rpc.stream(specification.settings, tensorsOf(specification, batches), until),
     );
   }
 
   /** End all connections; calls in flight are cancelled. */
   close(): void {
-    this.wire.close();
+    this.rpc.close();
   }
 
   /** Send a batch in the way that suits its size. @internal */
@@ -164,7 +167,7 @@ export class Client extends Methods<Rpc> {
       return super.whole(evaluation, limits);
     try {
       const answer = answerOf(
-        await this.tried((until) => this.wire.stream(settings, [tensors], until), limits),
+        await this.tried((until) => this.rpc.stream(settings, [tensors], until), limits),
       );
       if (isExact(answer)) return answer;
     } catch (error) {
@@ -194,8 +197,10 @@ async function* tensorsOf(
   for await (const batch of batches) yield specification.batch(batch);
 }
 
-/** The service over gRPC. @internal */
-export class Rpc implements Wire {
+type Method<O extends DescMessage> = DescMethod & { readonly output: O };
+
+/** The service over gRPC. */
+class Rpc implements Wire {
   private readonly channel: Channel;
   private readonly metadata = new Metadata();
 
@@ -219,22 +224,26 @@ export class Rpc implements Wire {
   ): Promise<EvaluateResponse> {
     const request = parsed(MergeStatesRequestSchema, settings);
     request.states = [...states];
-    return this.unary(LossService.method.mergeStates, request, until);
+    const bytes = toBinary(MergeStatesRequestSchema, request);
+    return this.unary(LossService.method.mergeStates, bytes, until);
   }
 
   listLosses(framework: string, search: string, until: Until): Promise<ListLossesResponse> {
     const request = create(ListLossesRequestSchema, { framework, search });
-    return this.unary(LossService.method.listLosses, request, until);
+    const bytes = toBinary(ListLossesRequestSchema, request);
+    return this.unary(LossService.method.listLosses, bytes, until);
   }
 
   getLoss(name: string, until: Until): Promise<GetLossResponse> {
-    return this.unary(LossService.method.getLoss, create(GetLossRequestSchema, { name }), until);
+    const bytes = toBinary(GetLossRequestSchema, create(GetLossRequestSchema, { name }));
+    return this.unary(LossService.method.getLoss, bytes, until);
   }
 
   async export(loss: Loss, form: JsonObject, until: Until): Promise<Uint8Array> {
     const named = typeof loss === "string" ? { name: loss } : loss;
-    const request = parsed(ExportLossRequestSchema, flat({ ...form, ...named }));
-    const { model } = await this.unary(LossService.method.exportLoss, request, until);
+    const request = parsed(ExportLossRequestSchema, { ...form, ...named });
+    const bytes = toBinary(ExportLossRequestSchema, request);
+    const { model } = await this.unary(LossService.method.exportLoss, bytes, until);
     return model;
   }
 
@@ -245,15 +254,16 @@ export class Rpc implements Wire {
     until: Until,
   ): Promise<EvaluateResponse> {
     const method = LossService.method.evaluateStream;
-    type Message = MessageShape<typeof method.input>;
-    let call!: ClientWritableStream<Message>;
+    const first = firstOf(settings);
+    until.signal?.throwIfAborted();
+    let call!: ClientWritableStream<Uint8Array>;
     let ended = false;
     const answer = this.made<EvaluateResponse>(until, (options, done) => {
       call = this.channel.makeClientStreamRequest(...named(method), this.metadata, options, done);
       return call.once("status", () => (ended = true));
     });
     const write = async () => {
-      call.write(firstOf(settings));
+      call.write(first);
       for await (const batch of batches) {
         for (const message of chunksOf(batch)) {
           // Once the service has refused, nobody takes messages, and the answer says why.
@@ -282,13 +292,13 @@ export class Rpc implements Wire {
     this.channel.close();
   }
 
-  private unary<I extends DescMessage, O extends DescMessage>(
-    method: DescMethod & { input: I; output: O },
-    request: MessageShape<I>,
+  private unary<O extends DescMessage>(
+    method: Method<O>,
+    bytes: Uint8Array,
     until: Until,
   ): Promise<MessageShape<O>> {
     return this.made(until, (options, done) =>
-      this.channel.makeUnaryRequest(...named(method), request, this.metadata, options, done),
+      this.channel.makeUnaryRequest(...named(method), bytes, this.metadata, options, done),
     );
   }
 
@@ -316,23 +326,21 @@ export class Rpc implements Wire {
   }
 }
 
-/** What names a method to gRPC, and makes bytes of its messages and back. */
-function named<I extends DescMessage, O extends DescMessage>(
-  method: DescMethod & { input: I; output: O },
-): [
-  path: string,
-  serialize: (message: MessageShape<I>) => Buffer,
-  deserialize: (bytes: Buffer) => MessageShape<O>,
-] {
+/** What names a method to gRPC, and reads its answers; requests are bytes already. */
+function named<O extends DescMessage>({ parent, name, output }: Method<O>) {
   return [
-    `/${method.parent.typeName}/${method.name}`,
-    (message) => {
-      const { buffer, byteOffset, byteLength } = toBinary(method.input, message);
-      return Buffer.from(buffer, byteOffset, byteLength);
+    `/${parent.typeName}/${name}`,
+    bufferOf,
+    (bytes: Buffer) => {
+      // Not as a Buffer, which would stay one in the answer.
+      const { buffer, byteOffset, byteLength } = bytes;
+      return fromBinary(output, new Uint8Array(buffer, byteOffset, byteLength));
     },
-    ({ buffer, byteOffset, byteLength }) =>
-      fromBinary(method.output, new Uint8Array(buffer, byteOffset, byteLength)),
-  ];
+  ] as const;
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function securedBy(tls: boolean | Tls): ChannelCredentials {
@@ -365,7 +373,8 @@ function room(call: ClientWritableStream<never>): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       call.off("drain", done).off("status", done);
-      resolve();
+      // Not at once: of batches that never wait, an answer would not be read before the last.
+      setImmediate(resolve);
     };
     call.on("drain", done).on("status", done);
   });

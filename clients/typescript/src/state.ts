@@ -14,13 +14,29 @@ import { finished, type Finished, type StateReduction } from "./reductions.js";
 const FORMAT = 1;
 const MOST_AXES = 32;
 const MOST_GROUPS = 2n ** 24n;
+// In the order that the hash of a specification has.
 const FIELDS = ["loss", "params", "dtype", "nonfinite", "by", "axis", "profile"] as const;
 
 /** Which group of a state: a label, a position in the kept axes, or null where there is one. */
 export type GroupKey = string | number | null;
 
 /** What was computed; states of different specifications are never merged. */
-export type Specification = Readonly<Record<(typeof FIELDS)[number], string>>;
+export interface Specification {
+  /** Canonical name or symbol, as asked for. */
+  readonly loss: string;
+  /** Parameters in force, as JSON with sorted keys. */
+  readonly params: string;
+  /** Dtype of the loss values: `float32` or `float64`. */
+  readonly dtype: string;
+  /** What was done with entries that are not finite. */
+  readonly nonfinite: string;
+  /** Input that named the groups; empty if none did. */
+  readonly by: string;
+  /** Axes reduced and the number of axes there were, as JSON; empty if none were named. */
+  readonly axis: string;
+  /** What computed the loss values: library versions, instruction set, device. */
+  readonly profile: string;
+}
 
 /** How states are merged. */
 export interface MergeSettings {

@@ -144,7 +144,7 @@ function isTyped(x: unknown): x is TypedArray {
 }
 
 function isShaped(x: Input): x is Shaped {
-  return typeof x === "object" && "data" in x;
+  return x instanceof Object && "data" in x;
 }
 
 function shapeOf(x: unknown): number[] {
