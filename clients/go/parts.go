@@ -29,6 +29,10 @@ func (p *linear) add(other *linear) {
 	p.weightEntries += other.weightEntries
 }
 
+func (p *linear) counts() [6]uint64 {
+	return [...]uint64{p.count, p.nonzero, p.entries, p.nonzeroEntries, p.rows, p.weightEntries}
+}
+
 func (p *linear) message() *pb.Linear {
 	return &pb.Linear{
 		Total:          p.total.message(),

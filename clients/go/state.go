@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -181,15 +182,10 @@ func (s *State) merge(other *State, rules MergeRules) error {
 		mine[cell.key] = cell
 	}
 	for _, cell := range other.cells {
-		known := mine[cell.key]
-		switch {
-		case known == nil:
-			s.cells = append(s.cells, cell)
-		case known.kinds() != cell.kinds():
-			return unmergeable("STATE_MISMATCH",
-				"the states hold different parts; ask for the same when they are made")
-		default:
+		if known := mine[cell.key]; known != nil {
 			known.add(cell)
+		} else {
+			s.cells = append(s.cells, cell)
 		}
 	}
 	s.sort()
@@ -218,7 +214,39 @@ func (s *State) refuse(other *State, rules MergeRules) error {
 				"a batch is in two of the states; merge each batch once")
 		}
 	}
+	cells := slices.Concat(s.cells, other.cells)
+	for _, cell := range cells {
+		if cell.kinds() != cells[0].kinds() {
+			return unmergeable("STATE_MISMATCH",
+				"the states hold different parts; ask for the same when they are made")
+		}
+	}
+	if s.overflows(other) {
+		return invalid("MALFORMED_REQUEST", "states", "the states count more than 2^64 entries")
+	}
 	return nil
+}
+
+// overflows is whether a count of both states together is beyond 64 bits.
+func (s *State) overflows(other *State) bool {
+	var sums [7]uint64
+	var over uint64
+	count := func(at int, n uint64) {
+		var carry uint64
+		sums[at], carry = bits.Add64(sums[at], n, 0)
+		over |= carry
+	}
+	for _, state := range []*State{s, other} {
+		for _, cell := range state.cells {
+			for at, n := range cell.linear.counts() {
+				count(at, n)
+			}
+		}
+		for _, rows := range state.batches {
+			count(len(sums)-1, rows)
+		}
+	}
+	return over != 0
 }
 
 func unmergeable(reason, detail string) error {
