@@ -5,7 +5,7 @@ GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test test-clients test-interop bench bench-peers bench-scaling generate docs lock clean
+.PHONY: help setup demo serve format check check-clients test test-clients test-interop bench bench-clients bench-peers bench-scaling generate docs lock clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,14 @@ check: setup ## Check format, lint, types, protos, and that generated files are 
 	$(MAKE) --no-print-directory generate docs
 	git diff --exit-code -- $(GENERATED) && test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))"
 
+check-clients: setup ## Check format, lint, docs and generated stubs of the clients in other languages.
+	cd clients/go && go generate . && ./check.sh
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run --silent generate && npm run --silent check
+	cd clients/typescript/examples/dashboard && npm ci --no-audit --no-fund && npm run --silent check
+	cd clients/java && ./generate.sh && mvn -q -B -DskipTests verify
+	cd clients/rust && cargo run --locked --quiet -p generate && ./check.sh
+	git diff --exit-code -- clients && test -z "$$(git ls-files --others --exclude-standard -- clients)"
+
 test: setup ## Run all tests (ARGS="-k huber" for some).
 	$(BIN)/pytest -n 2 $(ARGS)
 
@@ -44,6 +52,9 @@ test-interop: setup ## Run Triton's and KServe's clients and perf_analyzer again
 bench: setup ## Measure blocks of losses, then the backends beside each other (ARGS=1e6 for less).
 	$(BIN)/python -m benchmarks.blocks $(ARGS)
 	$(BIN)/python -m benchmarks.backends $(ARGS)
+
+bench-clients: setup ## Measure the clients beside their languages' bare gRPC.
+	$(BIN)/python -m benchmarks.clients $(ARGS)
 
 bench-peers: setup ## Measure the service beside other servers, which it installs (ARGS="--rounds 1").
 	$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -20,16 +20,21 @@ from tests.integration.servers import HOST, LOSSMETER, Service, serving
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "clients"
 STATES = ROOT / "tests/golden/states/vectors.json"
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-# What a language's tests are run with, and what of it must be on the machine.
-SUITES: Mapping[str, tuple[str, ...]] = {
-    "go": ("go", "test", "./..."),
-    "typescript": ("npm", "test"),
-    "java": ("mvn", "-q", "-B", "verify"),
-    "rust": ("cargo", "test", "--locked", "--quiet"),
-    "python": (*PYTEST, "tests"),
+NPM_CI = ("npm", "ci", "--no-audit", "--no-fund")
+DASHBOARD = "typescript/examples/dashboard"
+# What a language's tests are run with, and where.
+SUITES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "go": (("go", ("go", "test", "./...")),),
+    "typescript": (
+        ("typescript", NPM_CI),
+        ("typescript", ("npm", "test")),
+        (DASHBOARD, NPM_CI),
+        (DASHBOARD, ("npm", "test")),
+    ),
+    "java": (("java", ("mvn", "-q", "-B", "verify")),),
+    "rust": (("rust", ("cargo", "test", "--locked", "--quiet")),),
+    "python": (("..", (sys.executable, "-m", "pytest", "-q", "clients/python/tests")),),
 }
-BEFORE: Mapping[str, tuple[str, ...]] = {"typescript": ("npm", "ci", "--no-audit", "--no-fund")}
 # Compilers take both cores already.
 AT_ONCE = 2
 SHOWN_LINES = 60
@@ -58,12 +63,12 @@ class Outcome:
 def run(language: str, environment: Mapping[str, str]) -> Outcome:
     """Run the suite of a language to its end."""
     started, told = time.monotonic(), ""
-    for words in filter(None, (BEFORE.get(language), SUITES[language])):
+    for folder, words in SUITES[language]:
         if shutil.which(words[0]) is None:
             return Outcome(language, False, f"{words[0]} is not installed", 0.0)
         done = subprocess.run(
             words,
-            cwd=CLIENTS / language,
+            cwd=CLIENTS / folder,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -47,7 +47,7 @@ def symbol_named(name: str, field: str = "loss") -> Symbol:
     if name in OWN:
         return canonical(OWN[name])
     near = nearest(name, [*NAMES, *SYMBOLS, *OWN])
-    hint = f"did you mean {' or '.join(near)}" if near else "GET /v1/losses lists them"
+    hint = f"did you mean {' or '.join(near)}" if near else "ListLosses, GET /v1/losses, lists them"
     raise LossNotFound(f"no loss or symbol has this name; {hint}", field=field)
 
 
