@@ -118,6 +118,9 @@ impl Client {
 
     /// Evaluates the batches of an iterator, as [`Client::evaluate_stream`] those of a stream.
     ///
+    /// The iterator runs in the caller's task: one that waits long, for a disk say, is better a
+    /// stream.
+    ///
     /// ```no_run
     /// use lossmeter_client::{Answer, Batch, Client, Error, Loss};
     ///

@@ -132,9 +132,8 @@ impl Builder {
         #[cfg(not(feature = "tls"))]
         let scheme = "http";
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.target))
+            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(|_| wrong("the target is no host and port"))?
-            .user_agent(USER_AGENT)
-            .map_err(|_| wrong("no user agent"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);

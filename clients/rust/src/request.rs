@@ -500,7 +500,7 @@ mod tests {
             .params(json!({"delta": 0.5}))
             .param("eps", 1)
             .reduction(Reduction::new("mean").by("country"))
-            .options(Options::new().state(["max"].as_slice()).batch_id("b"));
+            .options(Options::new().state(["max"]).batch_id("b"));
         let message = asked.message().unwrap();
         let params = json::of_struct(message.params.unwrap());
         assert_eq!(params, json!({"delta": 0.5, "eps": 1.0}));

@@ -27,6 +27,7 @@ use tonic::Code;
 
 pub use exact::ExactSum;
 pub use finish::Found;
+use parts::COUNTS;
 pub use parts::Cell;
 
 use crate::{Error, v1};
@@ -102,7 +103,8 @@ impl State {
     /// # Errors
     ///
     /// `STATE_MISMATCH` if they were made by different specifications or keep different parts,
-    /// `DUPLICATE_BATCH` if a batch is in both.
+    /// `DUPLICATE_BATCH` if a batch is in both, `MALFORMED_REQUEST` if they count more entries than
+    /// 64 bits hold.
     pub fn merge(mut self, other: &Self, profiles: Profiles) -> Result<Self, Error> {
         self.check_specification(other, profiles)?;
         if self.shape != other.shape {
@@ -114,12 +116,13 @@ impl State {
                 "a batch is in two of the states; merge each batch once",
             ));
         }
+        self.check_parts(other)?;
+        check_counts(&self, other)?;
         self.batches.extend(other.batches.clone());
         for (key, cell) in &other.cells {
             match self.cells.get_mut(key) {
+                Some(mine) => mine.add(cell),
                 None => drop(self.cells.insert(key.clone(), cell.clone())),
-                Some(mine) if mine.kinds() == cell.kinds() => mine.add(cell)?,
-                Some(_) => return Err(mismatch("the states hold different parts")),
             }
         }
         Ok(self)
@@ -160,6 +163,20 @@ impl State {
         self.cells.get(&Key::All)
     }
 
+    /// Refuses what would be finished from the parts of some of its batches.
+    fn check_parts(&self, other: &Self) -> Result<(), Error> {
+        let mut kinds = self
+            .cells
+            .values()
+            .chain(other.cells.values())
+            .map(Cell::kinds);
+        let first = kinds.next();
+        if kinds.all(|others| Some(others) == first) {
+            return Ok(());
+        }
+        Err(mismatch("the states hold different parts"))
+    }
+
     fn check_specification(&self, other: &Self, profiles: Profiles) -> Result<(), Error> {
         let (mine, theirs) = (&self.spec, &other.spec);
         let different: Vec<&str> = wire::FIELDS
@@ -176,6 +193,22 @@ impl State {
             different.join(", ")
         )))
     }
+}
+
+/// Refuses counts that no message holds.
+fn check_counts(mine: &State, theirs: &State) -> Result<(), Error> {
+    let both = [mine, theirs];
+    let rows = both.iter().flat_map(|state| state.batches.values());
+    let mut sums = vec![rows.map(|&rows| u128::from(rows)).sum::<u128>()];
+    for at in 0..COUNTS {
+        let cells = both.iter().flat_map(|state| state.cells.values());
+        sums.push(cells.map(|cell| u128::from(cell.linear.counts[at])).sum());
+    }
+    if sums.into_iter().all(|sum| u64::try_from(sum).is_ok()) {
+        return Ok(());
+    }
+    let detail = "the states count more than 2^64 entries";
+    Err(Error::invalid("MALFORMED_REQUEST", "states", detail))
 }
 
 impl fmt::Debug for State {

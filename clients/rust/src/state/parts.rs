@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use num_bigint::BigInt;
 
 use super::ExactSum;
-use crate::Error;
 
 /// Bands of exponentials that are kept: the four highest of a union are among the four highest of
 /// its members, so merging loses nothing.
 pub(super) const BANDS: usize = 4;
+/// What a group counts.
+pub(super) const COUNTS: usize = 6;
 
 /// The sums of one group. ℓ are kept loss values, w their weights.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub(super) struct Linear {
     pub divisor: ExactSum,
     /// Kept entries, kept entries with w ≠ 0, entries, entries with w ≠ 0, rows, and weights before
     /// they were broadcast.
-    pub counts: [u64; 6],
+    pub counts: [u64; COUNTS],
 }
 
 /// Σwℓ, Σwℓ² and Σw².
@@ -80,9 +81,9 @@ impl Cell {
         ]
     }
 
-    /// Adds a cell with the same parts.
-    pub(super) fn add(&mut self, other: &Self) -> Result<(), Error> {
-        self.linear.add(&other.linear)?;
+    /// Adds a cell with the same parts, which together count no more than there can be.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.linear.add(&other.linear);
         both(&mut self.moments, other.moments.as_ref(), Moments::add);
         let add_sums: fn(&mut ExactSum, &ExactSum) = |mine, theirs| *mine += theirs;
         both(&mut self.logarithms, other.logarithms.as_ref(), add_sums);
@@ -100,7 +101,6 @@ impl Cell {
             other.histogram.as_ref(),
             Histogram::add,
         );
-        Ok(())
     }
 }
 
@@ -111,16 +111,13 @@ fn both<T>(mine: &mut Option<T>, theirs: Option<&T>, add: impl Fn(&mut T, &T)) {
 }
 
 impl Linear {
-    fn add(&mut self, other: &Self) -> Result<(), Error> {
+    fn add(&mut self, other: &Self) {
         self.total += &other.total;
         self.weight += &other.weight;
         self.divisor += &other.divisor;
         for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
-            *mine = mine.checked_add(theirs).ok_or_else(|| {
-                Error::invalid("MALFORMED_REQUEST", "states", "a count is beyond 64 bits")
-            })?;
+            *mine += theirs;
         }
-        Ok(())
     }
 }
 

@@ -203,8 +203,12 @@ fn is_specification(spec: &v1::Specification) -> bool {
         && (spec.axis.is_empty() || is_axis(&spec.axis))
 }
 
-/// Whether these are axes in order, and how many there are.
+/// Whether these are axes in order, or outputs that are joined, and how many axes there are.
 fn is_axis(text: &str) -> bool {
+    if text.starts_with(r#"["outputs""#) {
+        let outputs: Result<(String, u64), _> = serde_json::from_str(text);
+        return outputs.is_ok_and(|(_, rank)| rank > 0);
+    }
     let told: Result<(Vec<u64>, u64), _> = serde_json::from_str(text);
     told.is_ok_and(|(axes, rank)| axes.is_sorted_by(|a, b| a < b) && axes.iter().all(|&a| a < rank))
 }

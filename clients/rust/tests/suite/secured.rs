@@ -41,8 +41,8 @@ impl Authority {
 async fn asked(target: &str, tls: Tls) -> Result<f64, Error> {
     let settings = Client::builder(target)
         .tls(tls)
-        .timeout(Duration::from_secs(2));
-    let client = settings.connect_lazy()?.clone();
+        .timeout(Duration::from_secs(10));
+    let client = settings.connect_lazy()?;
     let answer = client.evaluate("huber", small()).await?;
     Ok(answer.value.number().unwrap())
 }
