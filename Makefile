@@ -37,7 +37,9 @@ check-clients: setup ## Check format, lint, docs and generated stubs of the clie
 	cd clients/typescript && npm ci --no-audit --no-fund && npm run --silent generate && npm run --silent check
 	cd clients/typescript/examples/dashboard && npm ci --no-audit --no-fund && npm run --silent check
 	cd clients/java && ./generate.sh && mvn -q -B -DskipTests verify
-	cd clients/rust && cargo run --locked --quiet -p generate && ./check.sh
+	cd clients/rust && cargo run --locked --quiet -p generate && cargo fmt --all --check
+	cd clients/rust && cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
+	cd clients/rust && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
 	git diff --exit-code -- clients && test -z "$$(git ls-files --others --exclude-standard -- clients)"
 
 test: setup ## Run all tests (ARGS="-k huber" for some).
