@@ -247,14 +247,15 @@ class Overloaded(LossmeterError):
 
     Args:
         detail: Of what there was too much.
+        field: As of any error.
         seconds: After how many it may be asked again.
     """
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "OVERLOADED"
 
-    def __init__(self, detail: str, *, seconds: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, field: str | None = None, seconds: int = 1) -> None:
+        super().__init__(detail, field=field)
         self.seconds = seconds
 
 

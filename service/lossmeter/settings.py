@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     )
     open_to_all: bool = Field(
         False,
-        description="Listen also where other machines reach the service, and let whoever does use "
-        "it: no key, token or certificate is asked for.",
+        description="Listen where other machines reach the service even if it asks for no key, "
+        "token or certificate: whoever reaches it may then use it.",
     )
     tls_certificate: str = Field(
         "", description="PEM file of the certificate and its chain; both ports then speak TLS."
@@ -78,16 +78,19 @@ class Settings(BaseSettings):
         description="What a client certificate allows where no key or token is asked for.",
     )
     keys_file: str = Field(
-        "", description="JSON file of API keys, as lossmeter new-key makes them; read when it changes."
+        "",
+        description="JSON file of API keys, as lossmeter new-key makes them.",
     )
     keys: str = Field("", description="API keys, as JSON.")
     jwt_keys: str = Field(
         "", description="File or https URL of the JSON Web Key Set that tokens are checked by."
     )
     jwt_secret: SecretStr = Field(
-        SecretStr(""), description="What tokens of HS256 are signed with; by variable alone."
+        SecretStr(""), description="What tokens of HS256 are signed with: a variable alone."
     )
-    jwt_secret_file: str = Field("", description="File of that secret.")
+    jwt_secret_file: str = Field(
+        "", description="File of what tokens of HS256 are signed with; or LOSSMETER_JWT_SECRET."
+    )
     jwt_issuer: str = Field("", description="Issuer (iss) of the tokens that are taken.")
     jwt_audience: str = Field("", description="Audience (aud) of the tokens that are taken.")
     rate_requests: float = Field(

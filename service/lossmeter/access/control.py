@@ -152,9 +152,7 @@ def _keys(settings: Settings, rate: Rate) -> tuple[Watched[Keys], ...]:
     found = []
     if settings.keys_file:
         path = settings.keys_file
-        found.append(
-            Watched([path], lambda: read_keys(Path(path).read_bytes(), rate, "keys_file"))
-        )
+        found.append(Watched([path], lambda: read_keys(Path(path).read_bytes(), rate, "keys_file")))
     if settings.keys:
         found.append(Watched([], lambda: read_keys(settings.keys, rate, "keys")))
     return tuple(found)
@@ -180,5 +178,7 @@ def _secret(settings: Settings) -> str:
     if settings.jwt_secret_file:
         secret = Path(settings.jwt_secret_file).read_text().strip()
     if secret and len(secret) < LEAST_SECRET:
-        raise ParameterInvalid(f"a secret has at least {LEAST_SECRET} characters", field="jwt_secret")
+        raise ParameterInvalid(
+            f"a secret has at least {LEAST_SECRET} characters", field="jwt_secret"
+        )
     return secret

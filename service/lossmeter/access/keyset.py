@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from jwt import PyJWK, PyJWKSet, PyJWTError
 
+from lossmeter.access.principals import KeysWanted
 from lossmeter.errors import ParameterInvalid, Unauthenticated
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,6 @@ LIFE_SECONDS = 300.0
 PAUSE_SECONDS = 10.0
 FETCH_SECONDS = 5.0
 MOST_BYTES = 2**20
-
-
-class KeysWanted(Exception):
-    """A key set must be fetched first, for which an event loop cannot wait."""
 
 
 class KeySet:

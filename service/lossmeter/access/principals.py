@@ -7,6 +7,10 @@ from typing import NamedTuple
 from lossmeter.access.needs import SCOPES
 
 
+class KeysWanted(Exception):
+    """Published keys must be fetched first, for which an event loop cannot wait."""
+
+
 class Rate(NamedTuple):
     """How much a principal may ask in a second; 0 is without limit.
 
@@ -31,7 +35,7 @@ class Principal:
 
     name: str
     scopes: frozenset[str]
-    rate: Rate = Rate()
+    rate: Rate
 
 
 def scopes_of(words: Iterable[str]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from starlette.types import Message, Receive, Send
 
+from lossmeter.access.principals import Principal
 from lossmeter.errors import DeadlineExceeded, TooLarge
 from lossmeter.settings import Settings
 from lossmeter.transports.rest.pipe import Pipe
@@ -88,6 +89,10 @@ class Body:
         limits: How much of it is read.
         headers: Header by lower-case name.
         fill: What reads the rest of it to where it stays, if the server has that.
+
+    Attributes:
+        announced: How long its caller says that it is; 0 where it does not.
+        size: How much of it came.
     """
 
     def __init__(
@@ -102,10 +107,10 @@ class Body:
         self.limits = limits
         self._headers = headers
         announced = headers.get("content-length", "")
-        self._announced = int(announced) if announced.isdecimal() else 0
+        self.announced = int(announced) if announced.isdecimal() else 0
         self._whole = False
         self._given_up = False
-        self.size = 0  # of what came
+        self.size = 0
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -151,14 +156,14 @@ class Body:
         first = await self._chunk(limit)
         if self._whole:
             return first
-        if self._announced < LARGE_BYTES:
+        if self.announced < LARGE_BYTES:
             grown = bytearray(first)
             async for chunk in self._chunks(limit):
                 grown += chunk
             return grown
-        space = np.empty(self._announced + ALIGNMENT, np.uint8)
+        space = np.empty(self.announced + ALIGNMENT, np.uint8)
         start = -(space.ctypes.data + head) % ALIGNMENT
-        buffer = space[start : start + self._announced].data
+        buffer = space[start : start + self.announced].data
         buffer[: len(first)] = first
         return buffer[: await self._filled(buffer, len(first))]
 
@@ -204,8 +209,8 @@ class Body:
             yield await self._chunk(limit)
 
     async def _chunk(self, limit: int) -> bytes:
-        if self._announced > limit:
-            raise TooLarge("the body is too large", limit=limit, actual=self._announced)
+        if self.announced > limit:
+            raise TooLarge("the body is too large", limit=limit, actual=self.announced)
         message = await self._soon()
         if message["type"] == "http.disconnect":
             raise Disconnected
@@ -258,6 +263,7 @@ class Request:
         headers: Header by lower-case name.
         body: Its body, not read yet.
         loss: The loss that it names, once that is known.
+        principal: Who asks, where callers are asked who they are.
     """
 
     path: str
@@ -265,6 +271,7 @@ class Request:
     headers: Mapping[str, str]
     body: Body
     loss: str = ""
+    principal: Principal | None = None
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from lossmeter.transports.rest.exchange import (
     Reply,
     Request,
 )
+from lossmeter.transports.rest.gate import Gate
 from lossmeter.transports.rest.problems import problem
 
 # What answers a verb and a path; None where FastAPI does.
@@ -29,6 +30,8 @@ BAD = 400
 # What a status stands for where no error tells.
 CODE_OF_STATUS: Mapping[int, str] = {
     400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
     405: Code.UNIMPLEMENTED,
     409: Code.FAILED_PRECONDITION,
@@ -48,13 +51,22 @@ class Front:
         rest: The application behind, FastAPI.
         limits: How much is read of a body.
         metrics: What counts the requests.
+        gate: What lets callers in; None where everybody is.
     """
 
-    def __init__(self, router: Router, rest: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        router: Router,
+        rest: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        gate: Gate | None = None,
+    ) -> None:
         self._router = router
         self._rest = rest
         self._limits = limits
         self._metrics = metrics
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,6 +82,8 @@ class Front:
         self._metrics.begun(request)
         try:
             endpoint = self._router(scope["method"], scope["path"])
+            if self._gate is not None:
+                endpoint = await self._gate.let_in(scope, request, endpoint)
             if endpoint is None:
                 code = await self._behind(scope, body, send)
                 return
@@ -81,6 +95,8 @@ class Front:
             seconds = perf_counter() - started
             self._metrics.observed(wire, request.loss, code, seconds, body.size)
             self._metrics.ended(request)
+            if self._gate is not None:
+                self._gate.settle(request)
         await _respond(send, reply)
 
     async def _behind(self, scope: Scope, body: Body, send: Send) -> str:
