@@ -132,8 +132,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         https = {name: started.http(holder) for name, holder in holders.items()}
         channels = {name: started.channel(holder) for name, holder in holders.items()}
         yield World(started, credentials(signer, keys), https, channels)
-        for one in (*https.values(), *channels.values()):
-            one.close()
+        for holder in holders:
+            https[holder].close()
+            channels[holder].close()
 
 
 def expected(place: str, need: Need, caller: Caller) -> tuple[int, str] | None:
@@ -169,8 +170,9 @@ def over_rest(world: World, place: str, caller: Caller) -> tuple[int, str] | Non
 
 def over_grpc(world: World, place: str, caller: Caller) -> tuple[int, str] | None:
     """How gRPC refuses a caller, if it does, told in the words of REST."""
-    channel, shown = world.channels[caller.certificate], world.shown[caller.shows]
-    metadata: Any = [("authorization", shown)] if shown else None
+    channel: Any = world.channels[caller.certificate]  # bytes are sent as they are
+    shown = world.shown[caller.shows]
+    metadata = [("authorization", shown)] if shown else None
     try:
         if place.endswith("Watch"):
             next(iter(channel.unary_stream(place)(b"", metadata=metadata, timeout=30)))
