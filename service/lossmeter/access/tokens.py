@@ -71,7 +71,8 @@ class Tokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "sub", "aud", "iss"]},
             )
-        except jwt.PyJWTError as error:
+        # Of the others, PyJWT 2.15 lets through what a deep header or an endless date raises.
+        except (jwt.PyJWTError, ArithmeticError, RecursionError) as error:
             raise Unauthenticated(TOLD.get(type(error), NOT_VALID), given=True) from None
         return Principal(f"token {claims['sub']}", _scopes(claims), self._rate)
 
