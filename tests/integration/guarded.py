@@ -94,7 +94,9 @@ class Guarded:
     grpc_port: int
     server: Party | None
 
-    def http(self, client: Party | None = None, **headers: str) -> httpx.Client:
+    def http(
+        self, client: Party | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Client:
         """A client of REST, with a certificate or without."""
         if self.server is None:
             return httpx.Client(base_url=f"http://{HOST}:{self.http_port}", headers=headers)

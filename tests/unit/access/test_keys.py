@@ -22,7 +22,8 @@ def keys(*entries: dict[str, Any], rate: Rate = Rate()) -> Keys:  # noqa: B008 a
 def test_a_key_is_found(made: dict[str, Any]) -> None:
     found = keys().find(made["key"])
     assert found is not None
-    assert (found.name, found.scopes) == (f"key {made['entry']['name']}", {"evaluate", "read"})
+    assert found.name == f"key {made['entry']['name']}"
+    assert found.scopes == {"evaluate", "read"}
 
 
 @pytest.mark.parametrize(

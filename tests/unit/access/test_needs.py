@@ -41,7 +41,8 @@ def test_every_path_of_rest_is_in_the_table_once() -> None:
 
 
 def test_every_method_of_grpc_is_in_the_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, there = create_autospec(grpc.Server), []
+    server = create_autospec(grpc.Server)
+    there: list[str] = []
 
     def noted(service: str, handlers: dict[str, object]) -> None:
         there.extend(f"/{service}/{name}" for name in handlers)
