@@ -277,7 +277,7 @@ def test_each_principal_has_a_rate(tmp_path: Path) -> None:
             wait = RetryInfo()
             [found] = [
                 one
-                for one in rpc_status.from_call(caught.value).details  # type: ignore[union-attr, arg-type]
+                for one in rpc_status.from_call(caught.value).details  # type: ignore[arg-type]
                 if one.Is(RetryInfo.DESCRIPTOR)
             ]
             found.Unpack(wait)

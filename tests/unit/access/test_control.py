@@ -1,5 +1,6 @@
 """Which settings let whom in, and which are refused before anything listens."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def check(**settings: Any) -> None:
         {"host": "::", **SIGNED},
         {"host": "0.0.0.0", "tls_client_authority": "ca.pem"},
     ],
-    ids=str,
+    ids=count(),
 )
 def test_what_may_listen(settings: dict[str, Any]) -> None:
     check(**settings)
@@ -54,6 +55,7 @@ def test_others_are_not_let_in_by_chance(host: str) -> None:
         ({**SIGNED, "jwt_secret": "short"}, "jwt_secret"),
         ({"keys": "nonsense"}, "keys"),
     ],
+    ids=count(),
 )
 def test_settings_that_do_not_go_together(settings: dict[str, Any], field: str) -> None:
     with pytest.raises(ParameterInvalid) as caught:
@@ -87,7 +89,9 @@ def test_a_key(need: Need, error: type[Exception] | None, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "shown", ["", "Bearer", "Bearer ", KEY["key"], f"Basic {KEY['key']}", f"Bearer {HASH}"]
+    "shown",
+    ["", "Bearer", "Bearer ", KEY["key"], f"Basic {KEY['key']}", f"Bearer {HASH}"],
+    ids=count(),
 )
 @pytest.mark.parametrize("need", [Need.READ, Need.NOWHERE])
 def test_what_is_no_key(shown: str, need: Need) -> None:

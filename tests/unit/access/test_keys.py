@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -27,13 +28,15 @@ def test_a_key_is_found(made: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "x", MADE[0]["key"][:-1], MADE[0]["key"] + " ", ENTRY["sha256"], "\xff", "é" * 9999]
+    "key",
+    ["", "x", MADE[0]["key"][:-1], MADE[0]["key"] + " ", ENTRY["sha256"], "\xff", "é" * 9999],
+    ids=count(),
 )
 def test_what_is_no_key_is_nobodys(key: str) -> None:
     assert keys().find(key) is None
 
 
-@pytest.mark.parametrize("key", ["", "x", *(made["key"] for made in MADE)])
+@pytest.mark.parametrize("key", ["", "x", *(made["key"] for made in MADE)], ids=count())
 def test_every_key_is_compared_whichever_is_given(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +76,7 @@ def test_a_rate_is_the_keys_own_or_that_of_all() -> None:
         (json.dumps([{**ENTRY, "requests_per_second": -1}]), "0.requests_per_second"),
         (json.dumps([{**ENTRY, "key": MADE[0]["key"]}]), "0.key"),
     ],
+    ids=count(),
 )
 def test_a_wrong_list_is_refused_without_a_word_of_it(text: str, told: str) -> None:
     with pytest.raises(ParameterInvalid, match=told) as caught:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import jwt
@@ -103,6 +104,7 @@ def test_an_audience_among_several_is_enough() -> None:
         (SIGNER.token("read", exp="soon"), "not valid"),
         (SIGNER.token("read", sub=["x"]), "not valid"),
     ],
+    ids=count(),
 )
 def test_what_is_not_believed(token: str, told: str) -> None:
     with pytest.raises(Unauthenticated, match=told) as caught:
