@@ -287,7 +287,7 @@ def test_each_principal_has_a_rate(tmp_path: Path) -> None:
 
 
 def test_bytes_have_a_rate_over_both_wires_together(tmp_path: Path) -> None:
-    path, keys = listed(tmp_path, bytes_per_second=MIB)
+    path, keys = listed(tmp_path, bytes_per_second=MIB / 60)
     with guarding(tmp_path / "log", None, keys_file=path) as started:
         row = np.zeros(MIB // 8)
         told = {"token": keys["evaluate"]}

@@ -1,6 +1,8 @@
 """Tokens that others sign (JWT), checked by PyJWT against keys that they publish (JWKS)."""
 
 from collections.abc import Mapping
+from hashlib import sha256
+from time import time
 from typing import Any
 
 import jwt
@@ -19,6 +21,9 @@ SYMMETRIC = ("HS256",)
 # By how much the clocks of two machines may differ.
 LEEWAY_SECONDS = 30
 MOST_CHARACTERS = 16 * 1024
+# How long a token is believed once it was checked, also if its key is taken back meanwhile.
+BELIEF_SECONDS = 60
+MOST_BELIEVED = 10_000
 # What is told of a token that is refused; of anything else, that it is not valid.
 TOLD: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
@@ -50,9 +55,12 @@ class Tokens:
         self._issuer = issuer
         self._audience = audience
         self._rate = rate
+        self._believed: dict[bytes, tuple[Principal, float]] = {}
 
     def check(self, token: str) -> Principal:
-        """Whose token this is.
+        """Whose token this is; one that was checked is believed for a while.
+
+        A signature takes as long to check as a small request to answer.
 
         Raises:
             Unauthenticated: It is not valid, or no more.
@@ -60,9 +68,22 @@ class Tokens:
         """
         if len(token) > MOST_CHARACTERS:
             raise Unauthenticated("the token is too long", given=True)
+        digest, now = sha256(token.encode()).digest(), time()
+        principal, until = self._believed.get(digest, (None, 0.0))
+        if principal is not None and now < until:
+            return principal
+        claims = self._claims(token)
+        principal = Principal(f"token {claims['sub']}", _scopes(claims), self._rate)
+        if len(self._believed) >= MOST_BELIEVED:
+            self._believed.clear()
+        until = min(now + BELIEF_SECONDS, int(claims["exp"]) + LEEWAY_SECONDS)
+        self._believed[digest] = principal, until
+        return principal
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
         try:
             key, algorithms = self._key(jwt.get_unverified_header(token))
-            claims = jwt.decode(
+            claims: Mapping[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=algorithms,
@@ -74,7 +95,7 @@ class Tokens:
         # Of the others, PyJWT 2.15 lets through what a deep header or an endless date raises.
         except (jwt.PyJWTError, ArithmeticError, RecursionError) as error:
             raise Unauthenticated(TOLD.get(type(error), NOT_VALID), given=True) from None
-        return Principal(f"token {claims['sub']}", _scopes(claims), self._rate)
+        return claims
 
     def _key(self, header: Mapping[str, Any]) -> tuple[PyJWK | str, tuple[str, ...]]:
         """What verifies a token, and by which algorithms: never a published key as a secret."""

@@ -1,14 +1,17 @@
 """Tokens: what is believed of them, and when published keys are fetched."""
 
 import json
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 from jwt.utils import base64url_encode
 
+from lossmeter.access import tokens as believing
 from lossmeter.access.keyset import LIFE_SECONDS, PAUSE_SECONDS, KeySet, key_set
 from lossmeter.access.principals import KeysWanted, Rate
 from lossmeter.access.tokens import Tokens
@@ -112,6 +115,31 @@ def test_what_is_not_believed(token: str, told: str) -> None:
     assert caught.value.given
 
 
+def test_a_token_is_checked_once_a_minute_and_not_beyond_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taking, wall = tokens(), time.time()
+    checked, decode = [], jwt.decode
+
+    def noted(*told: Any, **more: Any) -> Any:
+        checked.append(1)
+        return decode(*told, **more)
+
+    monkeypatch.setattr(jwt, "decode", noted)
+    long, brief = SIGNER.token("read"), SIGNER.token("read", exp=wall - 20)
+    for _ in range(3):
+        assert taking.check(long).scopes == taking.check(brief).scopes == {"read"}
+    assert len(checked) == 2
+    monkeypatch.setattr(believing, "time", lambda: wall + 11)  # the leeway is over
+    taking.check(long)
+    assert len(checked) == 2
+    taking.check(brief)
+    assert len(checked) == 3
+    monkeypatch.setattr(believing, "time", lambda: wall + 62)
+    taking.check(long)
+    assert len(checked) == 4
+
+
 def test_a_published_secret_is_not_a_key() -> None:
     shared = {"kty": "oct", "k": "c" * 43, "kid": "h", "alg": "HS256"}
     issuer = Issuer(json.dumps({"keys": [shared, *json.loads(SIGNER.key_set)["keys"]]}))
@@ -154,15 +182,14 @@ def test_a_key_that_is_taken_back_is_believed_for_its_life_alone() -> None:
     taking = tokens(issuer, clock)
     issuer.document = renamed("new")
     clock.now += LIFE_SECONDS - 1
-    token = SIGNER.token("read")
-    assert taking.check(token).scopes == {"read"}
+    assert taking.check(SIGNER.token("read")).scopes == {"read"}
     clock.now += 2
     with pytest.raises(KeysWanted):
-        taking.check(token)
+        taking.check(SIGNER.token("evaluate"))
     assert taking.keys is not None
     taking.keys.fetch()
     with pytest.raises(Unauthenticated, match="not known"):
-        taking.check(token)
+        taking.check(SIGNER.token("admin"))
 
 
 @pytest.mark.parametrize("wrong", [None, "<html>", "[]", "{}", '{"keys": []}'])
