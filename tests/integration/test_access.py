@@ -127,6 +127,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,
         "metrics_access": "read",
+        "log_level": "debug",
     }
     with guarding(folder / "log", server, **settings) as started:
         https = {name: started.http(holder) for name, holder in holders.items()}
