@@ -286,6 +286,18 @@ def test_each_principal_has_a_rate(tmp_path: Path) -> None:
             assert http.post("/v1/evaluate", json=HUBER).json()["value"] == VALUE
 
 
+def test_each_message_of_an_inference_stream_is_a_request(tmp_path: Path) -> None:
+    path, keys = listed(tmp_path, requests_per_second=3)
+    with guarding(tmp_path / "log", None, keys_file=path) as started:
+        with started.channel() as channel:
+            raw: Any = channel
+            stream = raw.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+            asked = metadata(keys["evaluate"])
+            assert outcome(lambda: list(stream(iter([b""]), metadata=asked))) == "OK"
+            told = outcome(lambda: list(stream(iter([b""] * 50), metadata=asked)))
+            assert told == "RESOURCE_EXHAUSTED"
+
+
 def test_bytes_have_a_rate_over_both_wires_together(tmp_path: Path) -> None:
     path, keys = listed(tmp_path, bytes_per_second=MIB / 60)
     with guarding(tmp_path / "log", None, keys_file=path) as started:
