@@ -49,8 +49,8 @@ INWARD = {
     "__main__": {"cli"},
     "": {"api"},
 }
-# Slow to import, and needed by graphs alone.
-HEAVY = {"ndonnx", "onnx", "onnxruntime", "spox"}
+# Slow to import, and needed by graphs, or by tokens, alone.
+HEAVY = {"ndonnx", "onnx", "onnxruntime", "spox", "cryptography", "jwt"}
 # The mathematics stands on the standard library, NumPy and annotated_types alone.
 OUTSIDE_CORE = {"numpy", "annotated_types"}
 
