@@ -21,11 +21,17 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from lossmeter.access.keys import new_key
+from lossmeter.v1 import loss_service_pb2 as pb
 from tests.integration.servers import HOST, START_SECONDS, free_ports, start, stop, until
 
 SCOPES = ("evaluate", "read", "admin")
 ISSUER, AUDIENCE, SECRET = "https://issuer.example", "lossmeter", "s" * 40
 HOUR = 3600
+INPUTS = {"predictions": [1.5, 5.0], "targets": [1.0, 2.0]}
+HUBER = {"loss": "huber", "inputs": INPUTS}
+VALUE = 1.3125
+# Files are looked at once a second.
+SEEN_SECONDS = 5.0
 
 
 class Party(NamedTuple):
@@ -150,6 +156,18 @@ def listed(folder: Path, **fields: object) -> tuple[Path, dict[str, str]]:
     path = folder / "keys.json"
     path.write_text(json.dumps([{**one["entry"], **fields} for one in made.values()]))
     return path, {scope: one["key"] for scope, one in made.items()}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def metadata(key: str) -> Any:
+    return [("authorization", f"Bearer {key}")]
+
+
+def read_only() -> pb.GetLossRequest:
+    return pb.GetLossRequest(name="huber")
 
 
 def outcome(act: Callable[[], Any]) -> str:
