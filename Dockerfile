@@ -36,7 +36,7 @@ FROM base AS gpu
 # What the NVIDIA container runtime lets in.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-builder /opt/lossmeter /opt/lossmeter
-CMD ["serve", "--host", "0.0.0.0", "--backend", "onnx", "--device", "cuda"]
+CMD ["serve", "--host", "0.0.0.0", "--open-to-all", "--backend", "onnx", "--device", "cuda"]
 
 FROM builder AS cpu-builder
 COPY requirements.lock ./
@@ -48,4 +48,4 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 
 FROM base AS cpu
 COPY --from=cpu-builder /opt/lossmeter /opt/lossmeter
-CMD ["serve", "--host", "0.0.0.0"]
+CMD ["serve", "--host", "0.0.0.0", "--open-to-all"]

@@ -1,4 +1,4 @@
-"""The command line: serve, evaluate, explain, merge, losses, export."""
+"""The command line: serve, new-key, evaluate, explain, merge, losses, export."""
 
 import sys
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.text import Text
 
+from lossmeter.access.keys import new_key as made_key
 from lossmeter.api import engine, losses_of
 from lossmeter.app.answer import Answer, Answers
 from lossmeter.app.engine import Engine
@@ -39,7 +40,7 @@ from lossmeter.flags import (
     TargetsOption,
     WeightOption,
     form,
-    setting,
+    with_settings,
 )
 from lossmeter.plan.own import take_expressions
 from lossmeter.plan.plan import default_reduction, prepare
@@ -77,32 +78,27 @@ def begin() -> None:
 
 
 @app.command()
-def serve(  # noqa: PLR0917 one option each, and typer passes them by name
-    host: Annotated[str | None, typer.Option(help=setting("host"))] = None,
-    http_port: Annotated[int | None, typer.Option(help=setting("http_port"))] = None,
-    grpc_port: Annotated[int | None, typer.Option(help=setting("grpc_port"))] = None,
-    workers: Annotated[int | None, typer.Option(help=setting("workers"))] = None,
-    backend: BackendOption = None,
-    device: DeviceOption = None,
-    expressions: Annotated[str | None, typer.Option(help=setting("expressions"))] = None,
-    losses: Annotated[str | None, typer.Option(help=setting("losses"))] = None,
-) -> None:
+@with_settings
+def serve(**flags: Any) -> None:
     """Serve REST and gRPC until told to stop. Every flag is also a LOSSMETER_* variable."""
     from lossmeter.transports.serve import serve as run  # noqa: PLC0415 slow, needed here alone
 
-    flags: dict[str, Any] = {
-        "host": host,
-        "http_port": http_port,
-        "grpc_port": grpc_port,
-        "workers": workers,
-        "backend": backend,
-        "device": device,
-        "losses": losses,
-    }
+    given = {name: value for name, value in flags.items() if value is not None}
     with _mistakes_told():
-        if expressions is not None:
-            flags["expressions"] = json_of(expressions, "expressions")
-        run(_settings({name: value for name, value in flags.items() if value is not None}))
+        if "expressions" in given:
+            given["expressions"] = json_of(given["expressions"], "expressions")
+        run(_settings(given))
+
+
+@app.command()
+def new_key(
+    name: Annotated[str, typer.Argument(help="Of whoever is to have it.")],
+    scopes: Annotated[str, typer.Option(help="Of evaluate, read and admin.")] = "evaluate read",
+) -> None:
+    """Make an API key: the key, for its holder, and the entry to list it by, which holds no key."""
+    with _mistakes_told():
+        made = orjson.dumps(made_key(name, scopes.split()), option=orjson.OPT_INDENT_2)
+        sys.stdout.write(made.decode() + "\n")
 
 
 def _settings(flags: dict[str, Any]) -> Settings:

@@ -8,6 +8,8 @@
     │                        DuplicateBatch NonFinite
     ├── NotFound             LossNotFound
     ├── Unimplemented        MethodNotAllowed UnsupportedMedia
+    ├── Unauthenticated
+    ├── Forbidden
     ├── TooLarge
     ├── Overloaded
     ├── DeadlineExceeded
@@ -27,6 +29,8 @@ class Code(StrEnum):
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     FAILED_PRECONDITION = "FAILED_PRECONDITION"
     NOT_FOUND = "NOT_FOUND"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -199,6 +203,38 @@ class UnsupportedMedia(Unimplemented):
     reason = "UNSUPPORTED_MEDIA"
 
 
+class Unauthenticated(LossmeterError):
+    """Nobody knows who calls.
+
+    Args:
+        detail: What would be right.
+        given: Whether there was a credential, which is wrong.
+    """
+
+    code = Code.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, detail: str, *, given: bool = False) -> None:
+        super().__init__(detail)
+        self.given = given
+
+
+class Forbidden(LossmeterError):
+    """Whoever calls is known, and may not do this.
+
+    Args:
+        detail: What it may not.
+        scope: What it would need.
+    """
+
+    code = Code.PERMISSION_DENIED
+    reason = "FORBIDDEN"
+
+    def __init__(self, detail: str, *, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
 class TooLarge(LossmeterError):
     """A size over a limit; ``facts`` holds ``limit`` and ``actual``."""
 
@@ -207,10 +243,20 @@ class TooLarge(LossmeterError):
 
 
 class Overloaded(LossmeterError):
-    """Others are served first; the same request may be answered a moment later."""
+    """Others are served first; the same request may be answered a moment later.
+
+    Args:
+        detail: Of what there was too much.
+        field: As of any error.
+        seconds: After how many it may be asked again.
+    """
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "OVERLOADED"
+
+    def __init__(self, detail: str, *, field: str | None = None, seconds: int = 1) -> None:
+        super().__init__(detail, field=field)
+        self.seconds = seconds
 
 
 class DeadlineExceeded(LossmeterError):

@@ -1,9 +1,13 @@
-"""The flags that commands share."""
+"""The flags that commands share, and those of the service's settings."""
 
+from collections.abc import Callable
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from lossmeter.plan.request import ExportSpec
 from lossmeter.printing import Format
@@ -18,6 +22,24 @@ def setting(name: str) -> Any:
 def form(name: str) -> Any:
     """What a field of an export is said to be."""
     return ExportSpec.model_fields[name].description
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with a flag for each setting but secrets, which other processes could see."""
+    fields = Settings.model_fields.items()
+    flags = [_flag(name, field) for name, field in fields if field.annotation is not SecretStr]
+    command.__signature__ = Signature(flags)  # type: ignore[attr-defined]  # what typer reads
+    return command
+
+
+def _flag(name: str, field: FieldInfo) -> Parameter:
+    # A setting that is an object is given as JSON.
+    kind: Any = str if field.default_factory else field.annotation
+    shown = str(field.default) if field.default and not field.default_factory else False
+    option = typer.Option(help=field.description, show_default=shown)
+    return Parameter(
+        name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
 
 
 FormatOption = Annotated[

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
@@ -62,6 +62,53 @@ class Settings(BaseSettings):
         "lossmeter",
         pattern="^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$",
         description="What the names of that memory begin with.",
+    )
+    open_to_all: bool = Field(
+        False,
+        description="Listen where other machines reach the service even if it asks for no key, "
+        "token or certificate: whoever reaches it may then use it.",
+    )
+    tls_certificate: str = Field(
+        "", description="PEM file of the certificate and its chain; both ports then speak TLS."
+    )
+    tls_key: str = Field("", description="PEM file of the certificate's key.")
+    tls_client_authority: str = Field(
+        "", description="PEM file of the authorities whose certificates callers must show."
+    )
+    tls_client_scopes: str = Field(
+        "evaluate read",
+        pattern="^(evaluate|read|admin)( (evaluate|read|admin))*$",
+        description="What a client certificate allows where no key or token is asked for.",
+    )
+    keys_file: str = Field(
+        "",
+        description="JSON file of API keys, as lossmeter new-key makes them.",
+    )
+    keys: str = Field("", description="API keys, as JSON.")
+    jwt_keys: str = Field(
+        "", description="File or https URL of the JSON Web Key Set that tokens are checked by."
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(""), description="What tokens of HS256 are signed with: a variable alone."
+    )
+    jwt_secret_file: str = Field(
+        "", description="File of what tokens of HS256 are signed with; or LOSSMETER_JWT_SECRET."
+    )
+    jwt_issuer: str = Field("", description="Issuer (iss) of the tokens that are taken.")
+    jwt_audience: str = Field("", description="Audience (aud) of the tokens that are taken.")
+    rate_requests: float = Field(
+        0.0, ge=0, description="Requests a second of each principal, in each worker; 0 for any."
+    )
+    rate_bytes: float = Field(
+        0.0, ge=0, description="Bytes a second of each principal, in each worker; 0 for any."
+    )
+    metrics_access: Literal["auto", "open", "read"] = Field(
+        "auto",
+        description="Whether /metrics needs the scope read; auto asks for it where other machines "
+        "reach the service.",
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose pages may ask over REST, with spaces between; * for all."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages to log."

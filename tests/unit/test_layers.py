@@ -24,9 +24,10 @@ INWARD = {
     "wire": {"app", "plan", "core", "errors", "inference", "v1"},
     "api": {"wire", "app", "backends", "plan", "core", "errors"},
     "settings": set(),
+    "access": {"settings", "errors"},
     "transports": {
         *("wire", "app", "plan", "catalog", "backends", "settings", "errors", "inference", "v1"),
-        "",
+        *("access", ""),
     },
     "printing": {"wire", "app"},
     "flags": {"printing", "plan", "settings"},
@@ -36,6 +37,7 @@ INWARD = {
         "files",
         "printing",
         "api",
+        "access",
         "transports",
         "wire",
         "app",
@@ -47,8 +49,8 @@ INWARD = {
     "__main__": {"cli"},
     "": {"api"},
 }
-# Slow to import, and needed by graphs alone.
-HEAVY = {"ndonnx", "onnx", "onnxruntime", "spox"}
+# Slow to import, and needed by graphs, or by tokens, alone.
+HEAVY = {"ndonnx", "onnx", "onnxruntime", "spox", "cryptography", "jwt"}
 # The mathematics stands on the standard library, NumPy and annotated_types alone.
 OUTSIDE_CORE = {"numpy", "annotated_types"}
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
+from lossmeter.access.control import access_of, check_address
 from lossmeter.app.backend import Backends
 from lossmeter.app.engine import Engine
 from lossmeter.backends.graphs.folder import Folder
@@ -34,6 +36,7 @@ from lossmeter.transports.metrics import FOLDER_VARIABLE, Metrics, forget
 from lossmeter.transports.oip.inferences import Inferences
 from lossmeter.transports.rest.app import create_app
 from lossmeter.transports.rest.connection import Connection
+from lossmeter.transports.tls import Certificates, certificates_of
 from lossmeter.transports.workers import Workers
 
 APP = "lossmeter.transports.serve:create"
@@ -67,9 +70,16 @@ def create() -> ASGIApp:
     losses = Folder(settings.losses, limits) if settings.losses else None
     metrics = Metrics(os.environ[FOLDER_VARIABLE] if settings.workers > 1 else "")
     inferences = Inferences(engine, settings, metrics)
-    rest = create_app(engine, settings, inferences, metrics)
-    grpc_server = GrpcServer(engine, settings, inferences, metrics)
+    access = access_of(settings)
+    rest = create_app(engine, settings, inferences, metrics, access)
+    certificates = certificates_of(settings)
+    grpc_server = GrpcServer(engine, settings, inferences, metrics, access, certificates)
     return _WithLifespan(rest, grpc_server, losses, metrics, settings.grace_seconds)
+
+
+def _tls(*_: object) -> ssl.SSLContext:
+    """What uvicorn speaks TLS by, in each process."""
+    return Certificates(Settings()).context()
 
 
 def _log(level: str) -> None:
@@ -206,7 +216,8 @@ def serve(settings: Settings) -> None:
     Raises:
         OSError: A port is taken, the folder of losses cannot be read, or several workers have no
             temporary folder to count in.
-        ParameterInvalid: Settings that exclude each other.
+        ParameterInvalid: Settings that exclude each other, or that let other machines in without
+            asking who calls.
         BackendUnsupported: The backend or its device is not here, or what runs graphs is not.
         InvalidRequest: An expression of the settings is wrong.
     """
@@ -214,6 +225,8 @@ def serve(settings: Settings) -> None:
         raise ParameterInvalid(
             "each worker would know other regions: take 1 worker", field="shared_memory"
         )
+    check_address(settings, access_of(settings))
+    secure = certificates_of(settings) is not None
     Backends(settings.backend, settings.device).of(None, None)
     take_expressions(settings.expressions)
     if settings.losses:
@@ -222,7 +235,8 @@ def serve(settings: Settings) -> None:
     http_port = free_port(settings.host, settings.http_port)
     grpc_port = free_port(settings.host, settings.grpc_port)
     ready = settings.model_copy(update={"http_port": http_port, "grpc_port": grpc_port})
-    for name, value in ready.model_dump().items():
+    # A secret has no flag: it is a variable already.
+    for name, value in ready.model_dump(exclude={"jwt_secret"}).items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         os.environ[f"LOSSMETER_{name.upper()}"] = text
     os.environ[PARENT_VARIABLE] = str(os.getpid())
@@ -235,6 +249,7 @@ def serve(settings: Settings) -> None:
         host=ready.host,
         port=http_port,
         http=Connection,
+        ssl_context_factory=_tls if secure else None,
         workers=ready.workers,
         log_level=ready.log_level,
         access_log=False,
@@ -262,6 +277,9 @@ def _serve_together(config: uvicorn.Config) -> None:
     with TemporaryDirectory(prefix="lossmeter-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
         logging.getLogger("uvicorn.error").info(
-            "Uvicorn running on http://%s:%d (Press CTRL+C to quit)", config.host, config.port
+            "Uvicorn running on %s://%s:%d (Press CTRL+C to quit)",
+            "https" if config.is_ssl else "http",
+            config.host,
+            config.port,
         )
         Workers(config, partial(forget, folder=folder)).run()

@@ -12,9 +12,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lossmeter.access.control import Access
 from lossmeter.app.engine import Engine
 from lossmeter.inference import grpc_service_pb2_grpc as inference_grpc
 from lossmeter.settings import Settings
+from lossmeter.transports.grpc.gate import Gate
 from lossmeter.transports.grpc.servicer import PARSERS, LossService
 from lossmeter.transports.grpc.status import StatusInterceptor
 from lossmeter.transports.grpc.streams import Streams
@@ -23,6 +25,7 @@ from lossmeter.transports.oip.grpc import PARSERS as INFERENCE_PARSERS
 from lossmeter.transports.oip.grpc import SERVICE as INFERENCE
 from lossmeter.transports.oip.grpc import InferenceService
 from lossmeter.transports.oip.inferences import Inferences
+from lossmeter.transports.tls import Certificates
 from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
@@ -45,10 +48,18 @@ class GrpcServer:
         settings: Address, port and limits.
         inferences: What answers the Open Inference Protocol.
         metrics: What counts the calls.
+        access: What lets callers in; None where everybody is.
+        certificates: The certificate of the service; None where it speaks in the clear.
     """
 
-    def __init__(
-        self, engine: Engine, settings: Settings, inferences: Inferences, metrics: Metrics
+    def __init__(  # noqa: PLR0917 what it is made of
+        self,
+        engine: Engine,
+        settings: Settings,
+        inferences: Inferences,
+        metrics: Metrics,
+        access: Access | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
@@ -65,7 +76,8 @@ class GrpcServer:
                     streams,
                     {**PARSERS, **INFERENCE_PARSERS},
                     metrics,
-                    settings.request_seconds,
+                    most_seconds=settings.request_seconds,
+                    gate=None if access is None else Gate(access),
                 )
             ],
             options=[
@@ -86,7 +98,11 @@ class GrpcServer:
         reflection.enable_server_reflection(
             (SERVICE, INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        self.port = self._server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        address = f"{settings.host}:{settings.grpc_port}"
+        if certificates is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, certificates.credentials())
 
     def start(self) -> None:
         """Take calls."""

@@ -16,9 +16,11 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from lossmeter.access.principals import KeysWanted
 from lossmeter.app.wanted import while_wanted
 from lossmeter.errors import Code, Internal, LossmeterError, MalformedRequest, Overloaded, TooLarge
 from lossmeter.inference import grpc_service_pb2 as inference_pb
+from lossmeter.transports.grpc.gate import Gate, after
 from lossmeter.transports.grpc.streams import Streams
 from lossmeter.transports.metrics import ANSWERED, CANCELLED, OTHER, Metrics
 from lossmeter.v1 import loss_service_pb2 as pb
@@ -45,7 +47,8 @@ def status_of(error: LossmeterError) -> status_pb2.Status:
     )
     details = [_packed(info)]
     if isinstance(error, Overloaded):
-        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1))))
+        wait = Duration(seconds=error.seconds)
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=wait)))
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.field, description=error.detail, reason=error.reason
@@ -75,11 +78,13 @@ class Call:
 
     Args:
         method: Its method's full name.
+        gate: What counts the bytes of its caller.
     """
 
-    __slots__ = ("code", "loss", "received", "started", "wire")
+    __slots__ = ("_gate", "code", "loss", "received", "started", "wire")
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, gate: Gate | None) -> None:
+        self._gate = gate
         self.wire = "oip_grpc" if method.startswith("/inference.") else "grpc"
         self.started = perf_counter()
         self.received = 0
@@ -88,8 +93,17 @@ class Call:
 
     def sized(self, data: bytes | TooLarge) -> bytes | TooLarge:
         """A message as it came, its size noted."""
-        self.received += len(data) if isinstance(data, bytes) else data.facts["actual"]
+        size = len(data) if isinstance(data, bytes) else data.facts["actual"]
+        self.received += size
+        if self._gate is not None:
+            self._gate.spend(size)
         return data
+
+    def another(self, data: bytes | TooLarge) -> bytes | TooLarge:
+        """A message that is a request of its own."""
+        if self._gate is not None:
+            self._gate.another()
+        return self.sized(data)
 
     def read(self, parse: Reader, data: bytes | TooLarge) -> Any:
         """Parse a message, and note its size and its loss."""
@@ -114,6 +128,7 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         parsers: What parses the requests of a method, where not its generated message does.
         metrics: What counts the calls.
         most_seconds: How long a call may take; 0 for no limit.
+        gate: What lets callers in; None where everybody is.
     """
 
     def __init__(
@@ -122,13 +137,16 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         streams: Streams,
         parsers: Mapping[str, Parser],
         metrics: Metrics,
+        *,
         most_seconds: float = 0.0,
+        gate: Gate | None = None,
     ) -> None:
         self._limit = max_message_bytes
         self._most_seconds = most_seconds
         self._metrics = metrics
         self._streams = streams
         self._parsers = parsers
+        self._gate = gate
         self._handlers: dict[str, Handler] = {}
 
     def intercept_service(
@@ -136,7 +154,38 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         continuation: Callable[[grpc.HandlerCallDetails], Handler],
         details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """The handler of a call, wrapped once."""
+        """The handler of a call; of one that is not let in, what says so."""
+        handler, gate = self._handler(continuation, details), self._gate
+        if handler is None or gate is None:
+            return handler
+        try:
+            gate.let_in(details)
+        except KeysWanted:
+            return after(partial(self._let_in, gate, details), handler)
+        except LossmeterError as error:
+            return after(partial(self._refused, error, details.method), handler)
+        return handler
+
+    def _let_in(
+        self, gate: Gate, details: grpc.HandlerCallDetails, context: grpc.ServicerContext
+    ) -> None:
+        """Let a call in once published keys are fetched."""
+        gate.wait()
+        try:
+            gate.let_in(details)
+        except LossmeterError as error:
+            self._refused(error, details.method, context)
+
+    def _refused(self, error: LossmeterError, name: str, context: grpc.ServicerContext) -> None:
+        with self._watched(name, context):
+            raise error
+
+    def _handler(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """The handler of a method, wrapped once."""
         name = details.method
         if name not in self._handlers:
             handler = continuation(details)
@@ -186,16 +235,18 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
             with self._watched(name, context) as told:
                 with closing(self._streams.read(messages)) as taken:
                     # Each message is a request, which the method counts under its loss.
-                    yield from method(map(parse, map(told.sized, taken)), context)
+                    yield from method(map(parse, map(told.another, taken)), context)
 
         return call
 
     @contextmanager
     def _watched(self, name: str, context: grpc.ServicerContext) -> Iterator[Call]:
         """A call counted, ended with the status of what is raised in it, stopped if not wanted."""
-        call = Call(name)
+        call = Call(name, self._gate)
         self._metrics.begun(call)
         try:
+            if self._gate is not None:
+                self._gate.let_holder_in(name, context)
             with while_wanted(self._wanted(context)):
                 yield call
             # The messages of a caller that left may end as if they were all.

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from lossmeter import __version__
+from lossmeter.access.control import Access
 from lossmeter.app.engine import Engine
 from lossmeter.catalog.descriptors import find_descriptor
 from lossmeter.catalog.search import Query, find_descriptors
@@ -32,6 +33,7 @@ from lossmeter.transports.oip.rest import is_inference
 from lossmeter.transports.oip.routes import BODIES
 from lossmeter.transports.oip.routes import routes as inference_routes
 from lossmeter.transports.rest import schema
+from lossmeter.transports.rest.documented import document_access
 from lossmeter.transports.rest.evaluation import (
     answer_evaluation,
     answer_explanation,
@@ -40,6 +42,8 @@ from lossmeter.transports.rest.evaluation import (
 )
 from lossmeter.transports.rest.exchange import TIMEOUT, Endpoint, Limits
 from lossmeter.transports.rest.front import Front
+from lossmeter.transports.rest.gate import Gate
+from lossmeter.transports.rest.origins import with_origins
 from lossmeter.transports.rest.problems import problem
 from lossmeter.wire.forms import OF_MEDIA
 from lossmeter.wire.json import read_export
@@ -76,8 +80,9 @@ def create_app(
     settings: Settings,
     inferences: Inferences | None = None,
     metrics: Metrics | None = None,
+    access: Access | None = None,
 ) -> ASGIApp:
-    """REST, complete: the short way in before FastAPI."""
+    """REST, complete: the short way in before FastAPI, and who may take it."""
     hot, metrics = endpoints(engine), metrics or Metrics()
     inferences = inferences or Inferences(engine, settings, metrics)
     infer = inference_endpoint(inferences)
@@ -86,7 +91,13 @@ def create_app(
         return hot.get((verb, path)) or (infer if is_inference(verb, path) else None)
 
     rest = create_rest(engine, inferences, metrics)
-    return Front(route, rest, Limits.of(settings), metrics, settings.request_seconds)
+    gate = None
+    if access is not None:
+        gate = Gate(access)
+        document_access(rest)
+    seconds = settings.request_seconds
+    front = Front(route, rest, Limits.of(settings), metrics, most_seconds=seconds, gate=gate)
+    return with_origins(front, settings.cors_origins)
 
 
 def create_rest(engine: Engine, inferences: Inferences, metrics: Metrics) -> FastAPI:

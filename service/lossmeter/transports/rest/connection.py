@@ -1,12 +1,14 @@
 """Connections of REST: how an answer is written, a large body read, and the last ones let go."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lossmeter.transports.rest.exchange import IS_THERE, REST_OF_BODY, Disconnected, Filling
+from lossmeter.transports.tls import named
 
 # For which a connection that is idle when the service stops may still bring a request.
 LAST_SECONDS = 1.0
@@ -25,6 +27,7 @@ class Connection(HttpToolsProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
+        self._holder = _holder(transport.get_extra_info("peercert"))
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -35,6 +38,8 @@ class Connection(HttpToolsProtocol):
             REST_OF_BODY: lambda space: self._filling(cycle, space),
             IS_THERE: lambda: not cycle.disconnected,
         }
+        if self._holder:
+            extensions["tls"] = {"client_cert_name": self._holder}
         self.scope["extensions"] = extensions
 
     def _filling(self, cycle: RequestResponseCycle, space: memoryview) -> Filling | None:
@@ -66,6 +71,15 @@ class Connection(HttpToolsProtocol):
             asyncio.get_running_loop().call_later(LAST_SECONDS, super().shutdown)
         else:
             super().shutdown()
+
+
+def _holder(certificate: Mapping[str, Any] | None) -> str:
+    """Whose certificate a caller showed; empty where it showed none."""
+    if not certificate:
+        return ""
+    subject = dict(part for parts in certificate.get("subject", ()) for part in parts)
+    others = (name for _, name in certificate.get("subjectAltName", ()))
+    return named(subject.get("commonName", ""), others) or "unnamed"
 
 
 class _Filling(asyncio.BufferedProtocol):

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from starlette.types import Message, Receive, Send
 
+from lossmeter.access.principals import Principal
 from lossmeter.errors import DeadlineExceeded, MalformedRequest, TooLarge
 from lossmeter.settings import Settings
 from lossmeter.transports.rest.pipe import Pipe
@@ -93,6 +94,10 @@ class Body:
         limits: How much of it is read.
         headers: Header by lower-case name.
         fill: What reads the rest of it to where it stays, if the server has that.
+
+    Attributes:
+        announced: How long its caller says that it is; 0 where it does not.
+        size: How much of it came.
     """
 
     def __init__(
@@ -107,10 +112,10 @@ class Body:
         self.limits = limits
         self._headers = headers
         announced = headers.get("content-length", "")
-        self._announced = int(announced) if announced.isdecimal() else 0
+        self.announced = int(announced) if announced.isdecimal() else 0
         self._whole = False
         self._given_up = False
-        self.size = 0  # of what came
+        self.size = 0
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -156,14 +161,14 @@ class Body:
         first = await self._chunk(limit)
         if self._whole:
             return first
-        if self._announced < LARGE_BYTES:
+        if self.announced < LARGE_BYTES:
             grown = bytearray(first)
             async for chunk in self._chunks(limit):
                 grown += chunk
             return grown
-        space = np.empty(self._announced + ALIGNMENT, np.uint8)
+        space = np.empty(self.announced + ALIGNMENT, np.uint8)
         start = -(space.ctypes.data + head) % ALIGNMENT
-        buffer = space[start : start + self._announced].data
+        buffer = space[start : start + self.announced].data
         buffer[: len(first)] = first
         return buffer[: await self._filled(buffer, len(first))]
 
@@ -209,8 +214,8 @@ class Body:
             yield await self._chunk(limit)
 
     async def _chunk(self, limit: int) -> bytes:
-        if self._announced > limit:
-            raise TooLarge("the body is too large", limit=limit, actual=self._announced)
+        if self.announced > limit:
+            raise TooLarge("the body is too large", limit=limit, actual=self.announced)
         message = await self._soon()
         if message["type"] == "http.disconnect":
             raise Disconnected
@@ -265,6 +270,7 @@ class Request:
         is_there: Whether the caller is.
         loss: The loss that it names, once that is known.
         deadline: When its answer is of no use any more, by the monotonic clock.
+        principal: Who asks, where callers are asked who they are.
     """
 
     path: str
@@ -274,6 +280,7 @@ class Request:
     is_there: Callable[[], bool] = field(default=lambda: True)
     loss: str = ""
     deadline: float = math.inf
+    principal: Principal | None = None
 
     def is_wanted(self) -> bool:
         """Whether its answer is still of use."""

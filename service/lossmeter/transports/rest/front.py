@@ -24,6 +24,7 @@ from lossmeter.transports.rest.exchange import (
     Reply,
     Request,
 )
+from lossmeter.transports.rest.gate import Gate
 from lossmeter.transports.rest.problems import problem
 
 # What answers a verb and a path; None where FastAPI does.
@@ -32,6 +33,8 @@ BAD = 400
 # What a status stands for where no error tells.
 CODE_OF_STATUS: Mapping[int, str] = {
     400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
     404: Code.NOT_FOUND,
     405: Code.UNIMPLEMENTED,
     409: Code.FAILED_PRECONDITION,
@@ -52,6 +55,7 @@ class Front:
         limits: How much is read of a body.
         metrics: What counts the requests.
         most_seconds: How long an answer may take; 0 for no limit.
+        gate: What lets callers in; None where everybody is.
     """
 
     def __init__(
@@ -60,13 +64,16 @@ class Front:
         rest: ASGIApp,
         limits: Limits,
         metrics: Metrics,
+        *,
         most_seconds: float = 0.0,
+        gate: Gate | None = None,
     ) -> None:
         self._router = router
         self._rest = rest
         self._limits = limits
         self._metrics = metrics
         self._most_seconds = most_seconds
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,6 +90,8 @@ class Front:
         self._metrics.begun(request)
         try:
             endpoint = self._router(scope["method"], scope["path"])
+            if self._gate is not None:
+                endpoint = await self._gate.let_in(scope, request, endpoint)
             if endpoint is None:
                 code = await self._behind(scope, body, send)
                 return
@@ -95,6 +104,8 @@ class Front:
             seconds = perf_counter() - started
             self._metrics.observed(wire, request.loss, code, seconds, body.size)
             self._metrics.ended(request)
+            if self._gate is not None:
+                self._gate.settle(request)
         await _respond(send, reply)
 
     async def _reply(self, endpoint: Endpoint, request: Request) -> tuple[Reply, str]:

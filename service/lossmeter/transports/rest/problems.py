@@ -7,13 +7,22 @@ from uuid import uuid4
 
 import orjson
 
-from lossmeter.errors import Code, Internal, LossmeterError, Overloaded
+from lossmeter.errors import (
+    Code,
+    Forbidden,
+    Internal,
+    LossmeterError,
+    Overloaded,
+    Unauthenticated,
+)
 
 logger = logging.getLogger(__name__)
 
 STATUS_OF_CODE: Mapping[Code, int] = {
     Code.INVALID_ARGUMENT: 400,
     Code.FAILED_PRECONDITION: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
     Code.NOT_FOUND: 404,
     Code.UNIMPLEMENTED: 415,
     Code.RESOURCE_EXHAUSTED: 413,
@@ -28,6 +37,8 @@ STATUS_OF_REASON: Mapping[str, int] = {
     "METHOD_NOT_ALLOWED": 405,
     "OVERLOADED": 429,
 }
+# RFC 6750.
+BEARER = 'Bearer realm="lossmeter"'
 JSON, PROBLEM = "application/json", "application/problem+json"
 
 
@@ -47,9 +58,21 @@ def problem(error: Exception, accept: str) -> tuple[int, dict[str, str], bytes]:
         error = Internal(f"internal error {number}")
     status = status_of(error)
     headers = {"content-type": PROBLEM if _wanted(accept) else JSON}
-    if isinstance(error, Overloaded):
-        headers["retry-after"] = "1"
+    headers |= _told_by(error)
     return status, headers, orjson.dumps(document(error, status))
+
+
+def _told_by(error: LossmeterError) -> dict[str, str]:
+    """The headers that go with an error: what would let its caller in, or when."""
+    if isinstance(error, Overloaded):
+        return {"retry-after": str(error.seconds)}
+    if isinstance(error, Unauthenticated):
+        wrong = ', error="invalid_token"' if error.given else ""
+        return {"www-authenticate": f"{BEARER}{wrong}"}
+    if isinstance(error, Forbidden):
+        wanted = f'{BEARER}, error="insufficient_scope", scope="{error.scope}"'
+        return {"www-authenticate": wanted}
+    return {}
 
 
 def _wanted(accept: str) -> bool:
