@@ -45,6 +45,16 @@ COPY pyproject.toml LICENSE ./
 COPY service service
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/lossmeter/bin/python install --no-deps dist/*.whl
+# What nothing here imports: tests, headers and sources, the parts of pyarrow that speak to other
+# machines, and what ONNX Runtime brings for those who make models. make container-check imports
+# every module of the service in what is left, and evaluates in every form.
+RUN cd /opt/lossmeter/lib/python3.*/site-packages \
+    && rm -rf pyarrow/*flight* pyarrow/*s3* pyarrow/*parquet_encryption* pyarrow/*_cpp_tests* \
+        pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* pyarrow/include pyarrow/src \
+        onnx/backend/test onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
+        onnxruntime/transformers \
+    && find . -type d -name tests -prune -exec rm -rf {} + \
+    && find . -type f -regex '.*\.\(a\|cc\|cpp\|h\|hpp\|pxd\|pxi\|pyi\|pyx\)' -delete
 
 FROM base AS cpu
 COPY --from=cpu-builder /opt/lossmeter /opt/lossmeter
