@@ -5,7 +5,7 @@ GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test test-clients test-interop bench bench-peers bench-scaling generate docs lock clean
+.PHONY: help setup demo serve format check test test-clients test-interop container-check bench bench-peers bench-scaling generate docs lock clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-clients: setup ## Run the suites of the clients against one service (ARGS="
 
 test-interop: setup ## Run Triton's and KServe's clients and perf_analyzer against the service.
 	$(BIN)/pytest -v -rs tests/interop $(ARGS)
+
+container-check: ## Build, run and ask the image, with a Docker engine or one brought up for it.
+	$(PYTHON) -m tools.container_check
 
 bench: setup ## Measure blocks of losses, then the backends beside each other (ARGS=1e6 for less).
 	$(BIN)/python -m benchmarks.blocks $(ARGS)
