@@ -122,7 +122,9 @@ def running() -> Iterator[Engine]:
     if not plugins.is_symlink():
         plugins.symlink_to(tools / PLUGINS)
     flags = ["--data-root", f"{FOLDER}/data", "--exec-root", f"{FOLDER}/exec", "--host", socket]
-    flags += ["--pidfile", f"{FOLDER}/pid", "--bridge", "none", "--iptables=false"]
+    flags += ["--pidfile", f"{FOLDER}/pid", "--iptables=false", "--ip-forward=false"]
+    # Without a bridge it would take that of another engine away.
+    flags += [] if Path("/sys/class/net/docker0").exists() else ["--bridge", "none"]
     with (FOLDER / "log").open("wb") as log:
         daemon = subprocess.Popen(
             ["dockerd", *flags], env=variables, stdout=log, stderr=log, start_new_session=True
