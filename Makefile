@@ -2,13 +2,14 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src/lossmeter_client/v1 docs/losses docs/disagreements.md
+TOOL := $(BIN)/uv tool run --quiet --from
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test test-clients test-interop container-check bench bench-peers bench-scaling generate docs lock clean
+.PHONY: help setup demo serve format check test test-clients test-interop container-check bench bench-peers bench-scaling generate docs lock sbom licences audit clean
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with the locked dependencies and this package in it.
 
@@ -65,6 +66,16 @@ lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions)
 	$(LOCK) pyproject.toml --extra gpu --constraint requirements.lock --output-file requirements-gpu.lock
 	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+
+sbom: setup ## Write build/*.cdx.json: what is locked for the images, as CycloneDX.
+	mkdir -p build && for name in requirements requirements-gpu; do $(TOOL) cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+	    --pyproject pyproject.toml --output-reproducible --output-file build/$$name.cdx.json $$name.lock || exit 1; done
+
+licences: setup ## Write docs/licences.md, of what is locked for the image.
+	$(BIN)/python -m tools.licences
+
+audit: setup ## Ask the package index which locked packages have known vulnerabilities.
+	$(TOOL) pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip $(foreach lock,$(wildcard requirements*.lock),--requirement $(lock)) $(ARGS)
 
 clean: ## Remove caches and builds; .venv stays.
 	rm -rf build dist service/*.egg-info clients/python/build clients/python/src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
