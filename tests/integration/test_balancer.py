@@ -1,11 +1,16 @@
 """nginx as compose runs it, over two real services: both wires, and one killed."""
 
+import json
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -13,9 +18,20 @@ import httpx
 import numpy as np
 import pytest
 
+from lossmeter.v1.loss_service_pb2_grpc import LossServiceStub
 from tests.integration.conftest import GOOD
 from tests.integration.forms import body, message, stream
-from tests.integration.servers import HOST, Service, connected, free_ports, serving, until
+from tests.integration.servers import (
+    HOST,
+    START_SECONDS,
+    Service,
+    connected,
+    free_ports,
+    serving,
+    start,
+    stop,
+    until,
+)
 from tests.integration.test_metrics import requests
 from tests.integration.wires import JSON
 
@@ -23,6 +39,19 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/loca
 CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "nginx" / "nginx.conf"
 pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx is installed")
 ASKED = 40
+# After which nginx asks a replica again that it found closed.
+SETTLED_SECONDS = 1.5
+# The policy of docs/guides/operating.md.
+REPEATED = {
+    "name": [{}],
+    "retryPolicy": {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+    },
+}
 HUBER = 1.3125
 
 
@@ -132,6 +161,65 @@ def test_a_killed_replica_is_noticed_by_nobody(balanced: Service, replicas: list
     replicas[1].process.wait()
     for _ in range(ASKED):
         assert asked(balanced) == [HUBER] * 3
+
+
+def test_replicas_started_anew_in_turn_lose_no_request(tmp_path: Path) -> None:
+    behind = [free_ports(), free_ports()]
+    failed: list[str] = []
+    with (tmp_path / "services").open("wb") as log, balancing(tmp_path, behind) as balanced:
+        processes = [start(*ports, log=log.fileno()) for ports in behind]
+        try:
+            assert all(until(partial(ready, ports), START_SECONDS) for ports in behind)
+            with asking(balanced, failed) as answered:
+                for i, ports in enumerate(behind):
+                    assert stop(processes[i]) == 0
+                    processes[i] = start(*ports, log=log.fileno())
+                    assert until(partial(ready, ports), START_SECONDS)
+                    time.sleep(SETTLED_SECONDS)
+        finally:
+            assert [stop(process) for process in processes] == [0, 0]
+    assert failed == []
+    assert answered["rest"] > ASKED < answered["grpc"]
+
+
+def ready(ports: tuple[int, int]) -> bool:
+    try:
+        return httpx.get(f"http://{HOST}:{ports[0]}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def asking(service: Service, failed: list[str]) -> Iterator[Counter[str]]:
+    """Ask over both wires until the end of the block, as clients that repeat what gRPC ended."""
+    ended, answered = threading.Event(), Counter[str]()
+    options = [("grpc.service_config", json.dumps({"methodConfig": [REPEATED]}))]
+
+    def ask(wire: str, once: Callable[[], object]) -> None:
+        while not ended.is_set():
+            try:
+                once()
+                answered[wire] += 1
+            except (httpx.HTTPError, grpc.RpcError) as error:
+                failed.append(f"{wire}: {error!r}")
+
+    def rest() -> None:
+        service.http.post("/v1/evaluate", content=body(GOOD), headers=JSON).raise_for_status()
+
+    with grpc.insecure_channel(f"{HOST}:{service.grpc_port}", options) as channel:
+        evaluate = partial(LossServiceStub(channel).Evaluate, message(GOOD), timeout=30.0)
+        callers = [
+            threading.Thread(target=ask, args=("rest", rest)),
+            threading.Thread(target=ask, args=("grpc", evaluate)),
+        ]
+        for caller in callers:
+            caller.start()
+        try:
+            yield answered
+        finally:
+            ended.set()
+            for caller in callers:
+                caller.join()
 
 
 def test_where_no_replica_answers_the_caller_may_try_again(tmp_path: Path) -> None:
