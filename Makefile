@@ -6,7 +6,7 @@ TOOL := $(BIN)/uv tool run --quiet --from
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check test test-clients test-interop container-check bench bench-peers bench-scaling generate docs lock sbom licences audit clean
+.PHONY: help setup demo serve format check test test-clients test-interop container-check bench bench-peers bench-scaling generate docs lock sbom licences audit dashboard clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ licences: setup ## Write docs/licences.md, of what is locked for the image.
 
 audit: setup ## Ask the package index which locked packages have known vulnerabilities.
 	$(TOOL) pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip $(foreach lock,$(wildcard requirements*.lock),--requirement $(lock)) $(ARGS)
+
+dashboard: setup ## Draw Grafana's dashboard into docs/pictures, from a Prometheus that watches the service.
+	$(BIN)/python -m tools.dashboard
 
 clean: ## Remove caches and builds; .venv stays.
 	rm -rf build dist service/*.egg-info clients/python/build clients/python/src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

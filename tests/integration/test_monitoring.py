@@ -1,15 +1,13 @@
 """Rules and dashboard, beside a service that runs and the Prometheus that would ask it."""
 
-import json
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -18,15 +16,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import GOOD
 from tests.integration.forms import body
-from tests.integration.servers import HOST, Service, free_ports, serving, until
+from tests.integration.prometheus import (
+    DASHBOARD,
+    PROMETHEUS,
+    RULES,
+    filled,
+    query,
+    scraping,
+)
+from tests.integration.servers import Service, serving
 from tests.integration.wires import over_grpc, over_rest, post
+from tools.dashboard import draw
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-RULES = DEPLOY / "prometheus" / "rules.yml"
-DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "lossmeter.json").read_text())
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
-# What Grafana puts for its variables.
-VARIABLES = {"$__rate_interval": "1m", "$instance": ".*"}
+PROMTOOL = shutil.which("promtool")
 SCRAPES = 4
 
 
@@ -46,10 +48,7 @@ def expressions() -> Iterator[Asked]:
             yield Asked(named, rule["expr"], "record" in rule)
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
-            expression = target["expr"]
-            for name, value in VARIABLES.items():
-                expression = expression.replace(name, value)
-            yield Asked(f"{panel['title']} {target['refId']}", expression)
+            yield Asked(f"{panel['title']} {target['refId']}", filled(target["expr"]))
 
 
 ALL = list(expressions())
@@ -133,43 +132,17 @@ def prometheus(used: Service, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield client
 
 
-@contextmanager
-def scraping(service: Service, folder: Path) -> Iterator[httpx.Client]:
-    """Prometheus with the configuration of deploy/, but of one service, every second."""
-    configuration = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
-    configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (job,) = configuration["scrape_configs"]
-    del job["dns_sd_configs"]
-    job["static_configs"] = [{"targets": [f"{HOST}:{service.http_port}"]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    shutil.copy(RULES, folder)
-    port = free_ports()[0]
-    flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=data"]
-    flags += [f"--web.listen-address={HOST}:{port}", "--log.level=error"]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen([str(PROMETHEUS), *flags], cwd=folder, stderr=log) as process,
-        httpx.Client(base_url=f"http://{HOST}:{port}", timeout=30.0) as client,
-    ):
-        try:
-            assert until(lambda: bool(query(client, "up == 1"))), (folder / "log").read_text()
-            yield client
-        finally:
-            process.terminate()
-
-
-def query(client: httpx.Client, expression: str) -> list[Any]:
-    """What Prometheus says to an expression; nothing where it does not answer yet."""
-    try:
-        answer = client.get("/api/v1/query", params={"query": expression})
-    except httpx.TransportError:
-        return []
-    found: list[Any] = answer.raise_for_status().json()["data"]["result"]
-    return found
-
-
 @each
 def test_it_gives_numbers_while_the_service_runs(asked: Asked, prometheus: httpx.Client) -> None:
     values = [float(found["value"][1]) for found in query(prometheus, asked.expression)]
     # An alert gives something only where something is wrong.
     assert any(not isnan(value) for value in values) == asked.answers
+
+
+def test_every_panel_can_be_drawn(prometheus: httpx.Client, tmp_path: Path) -> None:
+    draw(prometheus, tmp_path / "dashboard.svg")
+    drawn = (tmp_path / "dashboard.svg").read_text()
+    for panel in DASHBOARD["panels"]:
+        assert f">{panel['title']}</text>" in drawn
+    for told in (">huber</text>", ">rest</text>", ">INVALID_ARGUMENT</text>", ">99 of 100</text>"):
+        assert told in drawn
