@@ -41,3 +41,6 @@ expect 0 lossmeter losses huber
 expect 1 lossmeter losses hubr
 expect 1 lossmeter evaluate /absent.csv --loss huber
 expect 2 lossmeter no-such-command
+# A graph of one's own is checked and tried in processes of their own, which have yet fewer rights.
+expect 0 lossmeter export huber --reduction none --output /tmp/own.onnx
+expect 0 lossmeter losses own --losses /tmp

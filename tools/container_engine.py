@@ -5,6 +5,7 @@ the machine's. So the machine's packages, bridges and firewall stay as they are.
 is a registry; a Debian root with Debian's Python stands in for the base image.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -81,12 +82,18 @@ def engine() -> Iterator[Engine]:
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
         raise Unavailable("no Docker engine answers, and this is not root on Debian, to bring one")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    try:
-        unpack()
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"Debian's packages of Docker cannot be had: {error}") from None
-    with running() as started:
-        yield started
+    with (FOLDER / "lock").open("w") as lock:
+        # One at a time: a second would wait for its own daemon, and find the first one's.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            unpack()
+        except subprocess.CalledProcessError as error:
+            raise Unavailable(f"Debian's packages of Docker cannot be had: {error}") from None
+        with running() as started:
+            yield started
+            # An image is half a gigabyte, and only layers that a build may use again are of use.
+            started("image", "prune", "--force")
+            started("builder", "prune", "--force", "--keep-storage", "3GB")
 
 
 def unpack() -> None:
