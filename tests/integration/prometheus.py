@@ -43,17 +43,22 @@ def scraping(service: Service, folder: Path) -> Iterator[httpx.Client]:
         httpx.Client(base_url=f"http://{HOST}:{port}", timeout=30.0) as client,
     ):
         try:
-            assert until(lambda: bool(query(client, "up == 1"))), (folder / "log").read_text()
+            assert until(lambda: scrapes(client)), (folder / "log").read_text()
             yield client
         finally:
             process.terminate()
 
 
 def query(client: httpx.Client, expression: str) -> list[Any]:
-    """What Prometheus says to an expression; nothing where it does not answer yet."""
-    try:
-        answer = client.get("/api/v1/query", params={"query": expression})
-    except httpx.TransportError:
-        return []
+    """What Prometheus says to an expression."""
+    answer = client.get("/api/v1/query", params={"query": expression})
     found: list[Any] = answer.raise_for_status().json()["data"]["result"]
     return found
+
+
+def scrapes(client: httpx.Client) -> bool:
+    """Whether Prometheus answers, and the service it."""
+    try:
+        return client.get("/-/ready").is_success and bool(query(client, "up == 1"))
+    except httpx.TransportError:
+        return False
