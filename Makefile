@@ -2,13 +2,14 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 GENERATED := service/lossmeter/inference service/lossmeter/v1 clients/python/src/lossmeter_client/v1 docs/losses docs/disagreements.md
+TOOL := $(BIN)/uv tool run --quiet --from
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check check-clients test test-clients test-interop bench bench-clients bench-peers bench-scaling generate docs lock clean
+.PHONY: help setup demo serve format check check-clients test test-clients test-interop container-check bench bench-clients bench-peers bench-scaling generate docs lock sbom licences audit dashboard clean
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with the locked dependencies and this package in it.
 
@@ -51,6 +52,9 @@ test-clients: setup ## Run the suites of the clients against one service (ARGS="
 test-interop: setup ## Run Triton's and KServe's clients and perf_analyzer against the service.
 	$(BIN)/pytest -v -rs tests/interop $(ARGS)
 
+container-check: ## Build, run and ask the image, with a Docker engine or one brought up for it.
+	$(PYTHON) -m tools.container_check
+
 bench: setup ## Measure blocks of losses, then the backends beside each other (ARGS=1e6 for less).
 	$(BIN)/python -m benchmarks.blocks $(ARGS)
 	$(BIN)/python -m benchmarks.backends $(ARGS)
@@ -75,6 +79,19 @@ lock: setup ## Resolve the lock files anew (ARGS="--upgrade" for newer versions)
 	$(LOCK) pyproject.toml --extra gpu --constraint requirements.lock --output-file requirements-gpu.lock
 	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+
+sbom: setup ## Write build/*.cdx.json: what is locked for the images, as CycloneDX.
+	mkdir -p build && for name in requirements requirements-gpu; do $(TOOL) cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+	    --pyproject pyproject.toml --output-reproducible --output-file build/$$name.cdx.json $$name.lock || exit 1; done
+
+licences: setup ## Write docs/licences.md, of what is locked for the image.
+	$(BIN)/python -m tools.licences
+
+audit: setup ## Ask the package index which locked packages have known vulnerabilities.
+	$(TOOL) pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip $(foreach lock,$(wildcard requirements*.lock),--requirement $(lock)) $(ARGS)
+
+dashboard: setup ## Draw Grafana's dashboard into docs/pictures, from a Prometheus that watches the service.
+	$(BIN)/python -m tools.dashboard
 
 clean: ## Remove caches and builds; .venv stays.
 	rm -rf build dist service/*.egg-info clients/python/build clients/python/src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
