@@ -144,6 +144,16 @@ describe("attempts", () => {
   });
 });
 
+test.each(["NOT_STREAMABLE", "SHAPE_MISMATCH"])(
+  "a batch goes whole where its pieces are refused with %s",
+  async (reason) => {
+    const refusal = refused(status.INVALID_ARGUMENT, reason);
+    const { server, client } = await serving(first(1, refusal), { unaryBytes: 1 });
+    expect(await client.evaluate("huber", INPUTS)).toMatchObject({ loss: "huber" });
+    expect(server.calls).toHaveLength(2);
+  },
+);
+
 describe("time", () => {
   test.each([
     ["the call's", {}, { timeoutMs: 300 }],

@@ -69,14 +69,17 @@ const { cases, errors } = (LOSSMETER_CONFORMANCE ? read(LOSSMETER_CONFORMANCE) :
   errors: Refusal[];
 };
 const grpc = new Client(LOSSMETER_GRPC);
+const streaming = new Client(LOSSMETER_GRPC, { unaryBytes: 0 });
 afterAll(() => {
   grpc.close();
+  streaming.close();
 });
 
 // There are thousands of cases.
 vi.setConfig({ testTimeout: 600_000 });
 const wires: [string, Methods][] = [
   ["gRPC", grpc],
+  ["streams", streaming],
   ["REST", new HttpClient(LOSSMETER_HTTP)],
 ];
 

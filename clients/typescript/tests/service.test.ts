@@ -47,12 +47,11 @@ describe.skipIf(!LOSSMETER_GRPC)("the service that LOSSMETER_GRPC tells", () => 
 
   test.each([
     ["needs all samples", "squared_error", { reduction: "median" }],
-    ["has them along another axis", "torch.nn.CrossEntropyLoss", {}],
+    ["has a number from a histogram otherwise", "median_absolute_error", {}],
+    ["needs them for another reason", "dice", {}],
   ])("a batch that %s goes whole", async (_, loss, settings) => {
-    const predictions = tensor([0.5, 0.25, 2, 1, 0.125, 4], [2, 3]);
-    const inputs = loss.startsWith("torch")
-      ? { predictions, targets: [0, 2] }
-      : { predictions, targets: predictions };
+    const predictions = tensor([0.5, 0.25, 0.75, 1, 0.125, 0], [3, 2]);
+    const inputs = { predictions, targets: tensor([0, 1, 1, 0, 1, 1], [3, 2]) };
     const found = await pieces.evaluate(loss, inputs, settings);
     expect(found).toEqual(await http.evaluate(loss, inputs, settings));
     expect(found.relativeError).toBeUndefined();
