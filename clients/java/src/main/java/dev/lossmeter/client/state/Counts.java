@@ -10,8 +10,11 @@ final class Counts {
     return new BigInteger(Long.toUnsignedString(message));
   }
 
+  /** A count as a message has it; merging may lead beyond that. */
   static long message(BigInteger count) {
-    State.check(count.bitLength() <= Long.SIZE);
+    if (count.bitLength() > Long.SIZE) {
+      throw Refused.malformed("states");
+    }
     return count.longValue();
   }
 }
