@@ -10,11 +10,15 @@ final class Counts {
     return new BigInteger(Long.toUnsignedString(message));
   }
 
-  /** A count as a message has it; merging may lead beyond that. */
   static long message(BigInteger count) {
-    if (count.bitLength() > Long.SIZE) {
-      throw Refused.malformed("states");
+    if (!isCountable(count)) {
+      throw Refused.tooMany();
     }
     return count.longValue();
+  }
+
+  /** Whether a message has room for a count; merging may lead beyond that. */
+  static boolean isCountable(BigInteger count) {
+    return count.bitLength() <= Long.SIZE;
   }
 }
