@@ -149,7 +149,7 @@ public final class ClientBuilder {
    * @return the client; it connects when it is first used
    */
   public LossmeterClient build() {
-    return LossmeterClient.of(channel(), this);
+    return new LossmeterClient(Calls.of(channel(), this));
   }
 
   Optional<String> token() {

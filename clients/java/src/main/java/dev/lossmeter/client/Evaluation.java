@@ -81,7 +81,7 @@ public final class Evaluation<A extends Result> {
    * @return the evaluation
    */
   public Evaluation<A> param(String name, Object value) {
-    return params(Map.of(name, value));
+    return params(Collections.singletonMap(name, value));
   }
 
   /**

@@ -1,6 +1,7 @@
 package dev.lossmeter.client;
 
 import dev.lossmeter.v1.ExportLossRequest;
+import java.util.Collections;
 import java.util.Map;
 import java.util.function.Consumer;
 
@@ -40,7 +41,7 @@ public final class Export {
    * @return the export
    */
   public Export param(String name, Object value) {
-    return params(Map.of(name, value));
+    return params(Collections.singletonMap(name, value));
   }
 
   /**

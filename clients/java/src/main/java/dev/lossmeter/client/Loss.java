@@ -1,6 +1,7 @@
 package dev.lossmeter.client;
 
 import dev.lossmeter.v1.LossSpec;
+import java.util.Collections;
 import java.util.Map;
 
 /** One loss of an evaluation of several. Immutable: each method answers with a changed copy. */
@@ -40,7 +41,7 @@ public final class Loss {
    * @return the loss
    */
   public Loss param(String name, Object value) {
-    return params(Map.of(name, value));
+    return params(Collections.singletonMap(name, value));
   }
 
   /**

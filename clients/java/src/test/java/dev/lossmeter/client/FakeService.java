@@ -131,6 +131,7 @@ final class FakeService extends LossServiceGrpc.LossServiceImplBase
     if (refusal != null) {
       answers.onError(refusal);
     }
+    boolean isRefused = refusal != null;
     return new StreamObserver<>() {
       @Override
       public void onNext(EvaluateStreamRequest message) {
@@ -145,6 +146,9 @@ final class FakeService extends LossServiceGrpc.LossServiceImplBase
 
       @Override
       public void onCompleted() {
+        if (isRefused) {
+          return;
+        }
         answer(answers, streamed.toBuilder().setCount(calls.size()).build());
       }
     };

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.lossmeter.client.state.State;
 import java.nio.FloatBuffer;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -119,6 +120,27 @@ class ServiceTest {
             () -> client.evaluateStream(Evaluation.of("huber"), batches));
     assertEquals("SHAPE_MISMATCH", error.reason());
     assertEquals(0L, error.facts().get("chunk"));
+  }
+
+  @Test
+  void anEndlessStreamEndsWhenAChunkIsRefused() {
+    Map<String, Tensor> wrong =
+        Map.of("predictions", Tensor.of(new double[100_000]), "targets", Tensor.of(1));
+    assertThrows(
+        InvalidRequestException.class,
+        () -> client.evaluateStream(Evaluation.of("huber"), Stream.generate(() -> wrong)));
+  }
+
+  @Test
+  void anEndlessStreamEndsAtItsDeadline() {
+    Tensor zeros = Tensor.of(new double[100_000]);
+    Map<String, Tensor> batch = Map.of("predictions", zeros, "targets", zeros);
+    assertThrows(
+        DeadlineExceededException.class,
+        () ->
+            client
+                .withTimeout(Duration.ofSeconds(1))
+                .evaluateStream(Evaluation.of("huber"), Stream.generate(() -> batch)));
   }
 
   @Test

@@ -11,7 +11,14 @@ final class Counts {
   }
 
   static long message(BigInteger count) {
-    State.check(count.bitLength() <= Long.SIZE);
+    if (!isCountable(count)) {
+      throw Refused.tooMany();
+    }
     return count.longValue();
+  }
+
+  /** Whether a message has room for a count; merging may lead beyond that. */
+  static boolean isCountable(BigInteger count) {
+    return count.bitLength() <= Long.SIZE;
   }
 }

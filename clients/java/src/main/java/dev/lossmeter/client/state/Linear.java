@@ -1,6 +1,7 @@
 package dev.lossmeter.client.state;
 
 import java.math.BigInteger;
+import java.util.stream.Stream;
 
 /** What every mean over kept entries needs: sums, and counts. */
 record Linear(
@@ -55,6 +56,11 @@ record Linear(
         .setNonzeroEntries(Counts.message(nonzeroEntries))
         .setRows(Counts.message(rows))
         .setWeightEntries(Counts.message(weightEntries));
+  }
+
+  /** All that is counted. */
+  Stream<BigInteger> counts() {
+    return Stream.of(count, nonzero, entries, nonzeroEntries, rows, weightEntries);
   }
 
   /** Whether there are no more of these than of those they are among. */

@@ -25,6 +25,10 @@ final class Refused {
     return invalid("MALFORMED_REQUEST", STATES, "give at least one state");
   }
 
+  static LossmeterException tooMany() {
+    return invalid("MALFORMED_REQUEST", STATES, "the states count more than 2^64 entries");
+  }
+
   static LossmeterException mismatch(String detail) {
     return failed("STATE_MISMATCH", STATES, detail);
   }

@@ -17,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Stream;
@@ -70,7 +71,7 @@ public final class State {
    * @param states their bytes
    * @return the state of all their batches
    * @throws dev.lossmeter.client.InvalidRequestException MALFORMED_REQUEST: one is no state, or
-   *     there is none
+   *     there is none, or they count more than there can be
    * @throws dev.lossmeter.client.FailedPreconditionException STATE_MISMATCH: they were made by
    *     different specifications, or keep different parts; DUPLICATE_BATCH: a batch is in two
    */
@@ -103,7 +104,7 @@ public final class State {
    *
    * @param other the other state
    * @return the state of the batches of both
-   * @throws dev.lossmeter.client.FailedPreconditionException as {@link #merge}
+   * @throws dev.lossmeter.client.LossmeterException as {@link #merge}
    */
   public State plus(State other) {
     return plus(other, false);
@@ -114,11 +115,14 @@ public final class State {
     if (!Collections.disjoint(batches.keySet(), other.batches.keySet())) {
       throw Refused.duplicate();
     }
+    checkParts(other);
     SortedMap<String, BigInteger> all = new TreeMap<>(batches);
     all.putAll(other.batches);
     Map<Key, Cell> sums = new LinkedHashMap<>(cells);
-    other.cells.forEach((key, cell) -> sums.merge(key, cell, State::sum));
-    return new State(specification, all, sums, shape);
+    other.cells.forEach((key, cell) -> sums.merge(key, cell, Cell::plus));
+    State merged = new State(specification, all, sums, shape);
+    merged.checkCounts();
+    return merged;
   }
 
   private void checkSame(State other, boolean anyProfile) {
@@ -134,18 +138,33 @@ public final class State {
     }
   }
 
-  private static Cell sum(Cell one, Cell other) {
-    if (!one.parts().keySet().equals(other.parts().keySet())) {
+  /** Refuse what would be finished from the parts of some of its batches. */
+  private void checkParts(State other) {
+    List<Set<Kind>> held =
+        Stream.of(this, other)
+            .flatMap(state -> state.cells.values().stream())
+            .map(cell -> cell.parts().keySet())
+            .distinct()
+            .toList();
+    if (held.size() > 1) {
       List<String> all =
-          Stream.of(one, other)
-              .flatMap(cell -> cell.parts().keySet().stream().map(Kind::word))
-              .distinct()
-              .sorted()
-              .toList();
+          held.stream().flatMap(Set::stream).map(Kind::word).distinct().sorted().toList();
       throw Refused.mismatch(
           "the states hold different parts; all must hold " + String.join(", ", all));
     }
-    return one.plus(other);
+  }
+
+  private void checkCounts() {
+    Stream<BigInteger> counts =
+        cells.values().stream().map(Cell::linear).reduce(Linear::plus).stream()
+            .flatMap(Linear::counts);
+    if (!Stream.concat(counts, Stream.of(rows())).allMatch(Counts::isCountable)) {
+      throw Refused.tooMany();
+    }
+  }
+
+  private BigInteger rows() {
+    return batches.values().stream().reduce(BigInteger.ZERO, BigInteger::add);
   }
 
   /**
@@ -303,7 +322,7 @@ public final class State {
   }
 
   private void checkParts() {
-    BigInteger rows = batches.values().stream().reduce(BigInteger.ZERO, BigInteger::add);
+    BigInteger rows = rows();
     boolean grouped = !cells.containsKey(new Key(null, null));
     for (Cell cell : cells.values()) {
       check(cell.parts().containsKey(Kind.LINEAR) && cell.linear().isOrdered());
