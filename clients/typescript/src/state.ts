@@ -14,6 +14,10 @@ import { finished, type Finished, type StateReduction } from "./reductions.js";
 const FORMAT = 1;
 const MOST_AXES = 32;
 const MOST_GROUPS = 2n ** 24n;
+/** What a count may be in a message. */
+const MOST_COUNTED = 2n ** 64n - 1n;
+/** How an axis of outputs that are joined is told in a specification. */
+const OUTPUTS = '["outputs"';
 // In the order that the hash of a specification has.
 const FIELDS = ["loss", "params", "dtype", "nonfinite", "by", "axis", "profile"] as const;
 
@@ -114,22 +118,24 @@ export class State {
    * Both states as one; neither is changed.
    *
    * @throws {@link LossmeterError} `STATE_MISMATCH` where they do not belong together,
-   *   `DUPLICATE_BATCH` where a batch is in both.
+   *   `DUPLICATE_BATCH` where a batch is in both, `MALFORMED_REQUEST` where they count more than
+   *   there can be.
    */
   merge(other: State, { profiles = "same" }: MergeSettings = {}): State {
     checkTogether(this, other, profiles === "any");
     const cells = new Map(this.content.cells);
-    for (const [key, parts] of other.content.cells) {
-      const mine = cells.get(key);
-      if (mine && PART_NAMES.some((name) => name in mine !== name in parts))
-        throw mismatch("the states hold different parts; all must hold the same");
-      cells.set(key, mine ? joined(mine, parts) : parts);
-    }
-    return new State({
+    if (!holdTheSame([...cells.values(), ...other.content.cells.values()]))
+      throw mismatch("the states hold different parts; all must hold the same");
+    for (const [key, parts] of other.content.cells)
+      cells.set(key, joined(cells.get(key) ?? {}, parts));
+    const merged = {
       ...this.content,
       batches: new Map([...this.batches, ...other.batches]),
       cells: new Map([...cells].sort(([a], [b]) => byKey(a, b))),
-    });
+    };
+    if (countsOf(merged).some((count) => count > MOST_COUNTED))
+      throw malformed("the states count more than 2^64 entries");
+    return new State(merged);
   }
 
   /** The canonical bytes: equal states have equal bytes. */
@@ -218,16 +224,29 @@ function checkSpecification({ params, dtype, nonfinite, axis }: Specification): 
   check(["float32", "float64"].includes(dtype));
   check(["propagate", "omit", "error"].includes(nonfinite));
   if (!axis) return;
-  const [axes, rank] = JSON.parse(axis) as [number[], number];
-  check(Array.isArray(axes));
-  check(axes.every((one, at) => 0 <= one && one < rank && (!at || one > Number(axes[at - 1]))));
+  const [axes, rank] = JSON.parse(axis) as [unknown, number];
+  const named = Array.isArray(axes) ? (axes as number[]) : [0];
+  const ascending = named.every((one, at) => !at || one > Number(named[at - 1]));
+  check(axis.startsWith(OUTPUTS) || (Array.isArray(axes) && ascending));
+  check(named.every((one) => 0 <= one && one < rank));
+}
+
+function holdTheSame(cells: readonly Parts[]): boolean {
+  return new Set(cells.map((parts) => PART_NAMES.filter((name) => name in parts).join())).size < 2;
+}
+
+/** The rows, and every count over all groups. */
+function countsOf({ batches, cells }: Content): bigint[] {
+  const linears = [...cells.values()].map(({ linear }): Parts => (linear ? { linear } : {}));
+  const { linear } = linears.reduce(joined, {});
+  const counts = Object.values(linear ?? {}).filter((x): x is bigint => typeof x === "bigint");
+  return [...counts, [...batches.values()].reduce((sum, rows) => sum + rows, 0n)];
 }
 
 function checkGroups({ specification, batches, cells, shape }: Content): void {
   const grouped = specification.by !== "" || shape.length > 0;
   check(batches.size > 0 && grouped !== cells.has(null));
-  const held = [...cells.values()].map((parts) => Object.keys(parts).join());
-  check(new Set(held).size <= 1);
+  check(holdTheSame([...cells.values()]));
   if (!shape.length) return;
   // Counted, not listed: the shape is not to be believed.
   const size = shape.reduce((product, axis) => product * axis, 1n);
