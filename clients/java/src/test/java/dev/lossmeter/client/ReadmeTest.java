@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -14,6 +15,10 @@ import jdk.jshell.JShell;
 import jdk.jshell.Snippet;
 import jdk.jshell.SnippetEvent;
 import jdk.jshell.SourceCodeAnalysis.CompletionInfo;
+import jdk.jshell.execution.DirectExecutionControl;
+import jdk.jshell.spi.ExecutionControl;
+import jdk.jshell.spi.ExecutionControlProvider;
+import jdk.jshell.spi.ExecutionEnv;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledIfEnvironmentVariable;
@@ -43,8 +48,7 @@ class ReadmeTest {
     String code =
         BLOCK.matcher(text).results().map(found -> found.group(1)).collect(Collectors.joining());
     List<String> expected = COMMENT.matcher(code).results().map(found -> found.group(1)).toList();
-    // In this process, where the classes of the test are.
-    try (JShell shell = JShell.builder().executionEngine("local").build()) {
+    try (JShell shell = JShell.builder().executionEngine(new Here(), Map.of()).build()) {
       shell.addToClasspath(System.getProperty("java.class.path"));
       PACKAGES.forEach(name -> shell.eval("import " + name + ".*;"));
       String here = code.replace("localhost:8081", System.getenv("LOSSMETER_GRPC"));
@@ -83,5 +87,18 @@ class ReadmeTest {
         .diagnostics(event.snippet())
         .map(found -> found.getMessage(null))
         .collect(Collectors.joining("\n", event.snippet().source(), ""));
+  }
+
+  /** Runs snippets in this thread; JShell's own engines wait for all threads that they begin. */
+  private static final class Here implements ExecutionControlProvider {
+    @Override
+    public String name() {
+      return "here";
+    }
+
+    @Override
+    public ExecutionControl generate(ExecutionEnv environment, Map<String, String> parameters) {
+      return new DirectExecutionControl();
+    }
   }
 }
