@@ -6,7 +6,7 @@ TOOL := $(BIN)/uv tool run --quiet --from
 LOCK := $(BIN)/uv pip compile --quiet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve format check check-clients test test-clients test-interop container-check bench bench-clients bench-peers bench-scaling generate docs lock sbom licences audit dashboard clean
+.PHONY: help setup demo serve format check check-clients test test-clients test-interop container-check bench bench-clients bench-peers bench-scaling generate generate-python generate-clients docs lock sbom licences audit dashboard clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,15 +30,16 @@ format: setup ## Format Python and proto files.
 
 check: setup ## Check format, lint, types, protos, and that generated files are current.
 	$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy && $(BIN)/buf lint
-	$(MAKE) --no-print-directory generate docs
+	$(MAKE) --no-print-directory generate-python docs
 	git diff --exit-code -- $(GENERATED) && test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))"
 
 check-clients: setup ## Check format, lint, docs and generated stubs of the clients in other languages.
-	cd clients/go && go generate . && ./check.sh
-	cd clients/typescript && npm ci --no-audit --no-fund && npm run --silent generate && npm run --silent check
+	$(MAKE) --no-print-directory generate-clients
+	cd clients/go && ./check.sh
+	cd clients/typescript && npm run --silent check
 	cd clients/typescript/examples/dashboard && npm ci --no-audit --no-fund && npm run --silent check
-	cd clients/java && ./generate.sh && mvn -q -B -DskipTests verify
-	cd clients/rust && cargo run --locked --quiet -p generate && cargo fmt --all --check
+	cd clients/java && mvn -q -B test-compile javadoc:javadoc
+	cd clients/rust && cargo fmt --all --check
 	cd clients/rust && cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
 	cd clients/rust && RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
 	git diff --exit-code -- clients && test -z "$$(git ls-files --others --exclude-standard -- clients)"
@@ -68,8 +69,16 @@ bench-peers: setup ## Measure the service beside other servers, which it install
 bench-scaling: setup ## Measure against rows streamed, workers and callers (ARGS="--largest 6").
 	$(BIN)/python -m benchmarks.scaling $(ARGS)
 
-generate: setup ## Generate code from proto/.
+generate: generate-python generate-clients ## Generate code from proto/, for the service and for every client.
+
+generate-python: setup
 	$(BIN)/python tools/generate.py
+
+generate-clients: setup
+	cd clients/go && go generate .
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run --silent generate
+	cd clients/java && ./generate.sh
+	cd clients/rust && cargo run --locked --quiet -p generate
 
 docs: setup ## Write docs/losses and docs/disagreements.md from the declarations.
 	$(BIN)/python -m tools.pages

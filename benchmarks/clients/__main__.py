@@ -31,7 +31,7 @@ ROUNDS = 3
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "go": ("go", "run", "./bench"),
     "typescript": ("npm", "run", "--silent", "bench"),
-    "java": ("mvn", "-q", "-B", "-Pbench", "test"),
+    "java": ("./bench.sh",),
     "rust": ("cargo", "run", "--release", "--locked", "--quiet", "--example", "bench"),
     "python": (sys.executable, "bench.py"),
 }

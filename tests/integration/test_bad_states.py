@@ -349,3 +349,30 @@ def test_a_forged_state(
     state = state_pb2.State.FromString(made(options={"state": ["max", "median"]}))
     forge(state)
     assert reason_of(merge, service, signed(state)) == "MALFORMED_REQUEST"
+
+
+FULL = 2**64 - 1
+
+
+@pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param(
+            {"batches__rows": FULL}
+            | {f"cells__linear__{name}": FULL for name in ("rows", "entries", "count")},
+            id="rows",
+        ),
+        pytest.param({f"{LINEAR}total__nan": FULL}, id="numbers that are NaN"),
+    ],
+)
+def test_counts_beyond_all(service: Service, counts: Mapping[str, int], merge: Merge) -> None:
+    states = []
+    for _ in range(2):
+        state = state_pb2.State.FromString(made())
+        forged(**counts)(state)
+        states.append(signed(state))
+    settings = {"options": {"state": True}}
+    with pytest.raises((MalformedRequest, Refused)) as raised:
+        merge(service, states, settings)
+    assert getattr(raised.value, "reason", None) == "MALFORMED_REQUEST"

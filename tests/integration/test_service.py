@@ -240,6 +240,13 @@ def test_grpc_is_healthy(service: Service, name: str) -> None:
     watched.cancel()
 
 
+def test_the_health_of_all_services_is_listed(service: Service) -> None:
+    listed = HealthStub(service.channel).List(health_pb2.HealthListRequest()).statuses
+    assert {name: one.status for name, one in listed.items()} == dict.fromkeys(
+        ("", "lossmeter.v1.LossService", "inference.GRPCInferenceService"), SERVING
+    )
+
+
 def test_another_service_has_no_health(service: Service) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         HealthStub(service.channel).Check(health_pb2.HealthCheckRequest(service="other"))

@@ -35,8 +35,15 @@ COUNTS = ("count", "nonzero", "entries", "nonzero_entries", "rows", "weight_entr
 
 
 def state_bytes(state: State) -> bytes:
-    """The canonical bytes of a state."""
-    message = _message(state)
+    """The canonical bytes of a state.
+
+    Raises:
+        MalformedRequest: It counts more than a message can tell, as only made-up states do.
+    """
+    try:
+        message = _message(state)
+    except ValueError:
+        raise MalformedRequest("the states count more than 2^64 entries", field="states") from None
     message.checksum = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     return message.SerializeToString(deterministic=True)
 

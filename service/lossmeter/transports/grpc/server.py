@@ -30,6 +30,8 @@ from lossmeter.v1 import loss_service_pb2 as pb
 from lossmeter.v1 import loss_service_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["LossService"].full_name
+# Whose health is told; the empty name is that of the server.
+SERVICES = ("", SERVICE, INFERENCE)
 
 
 # In which connections that wait already are taken.
@@ -38,6 +40,17 @@ LAST_SECONDS = 0.5
 SO_ATTACH_FILTER = 26
 # A program of the kernel's packet filter, of one instruction: return 0 bytes.
 DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+
+
+class _Health(health.HealthServicer):
+    """Health of each service, all of them at once too, which grpcio has not."""
+
+    def List(
+        self, request: health_pb2.HealthListRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthListResponse:
+        asked = {name: health_pb2.HealthCheckRequest(service=name) for name in SERVICES}
+        statuses = {name: self.Check(one, context) for name, one in asked.items()}
+        return health_pb2.HealthListResponse(statuses=statuses)
 
 
 class GrpcServer:
@@ -61,7 +74,7 @@ class GrpcServer:
         access: Access | None = None,
         certificates: Certificates | None = None,
     ) -> None:
-        self._health = health.HealthServicer(
+        self._health = _Health(
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(max_workers=4),
         )
@@ -107,7 +120,7 @@ class GrpcServer:
     def start(self) -> None:
         """Take calls."""
         self._server.start()
-        for name in ("", SERVICE, INFERENCE):
+        for name in SERVICES:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def refuse(self) -> None:
