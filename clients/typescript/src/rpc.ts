@@ -152,7 +152,7 @@ export class Client extends Methods {
     );
   }
 
-  /** End all connections; calls in flight are cancelled. */
+  /** Make no more calls, and end all connections once those in flight have ended. */
   close(): void {
     this.rpc.close();
   }
@@ -203,6 +203,7 @@ type Method<O extends DescMessage> = DescMethod & { readonly output: O };
 class Rpc implements Wire {
   private readonly channel: Channel;
   private readonly metadata = new Metadata();
+  private closed = false;
 
   constructor(target: string, { tls = false, token }: ClientOptions) {
     this.channel = new Channel(target, securedBy(tls), CHANNEL_OPTIONS);
@@ -256,6 +257,7 @@ class Rpc implements Wire {
     const method = LossService.method.evaluateStream;
     const first = firstOf(settings);
     until.signal?.throwIfAborted();
+    this.checkOpen();
     let call!: ClientWritableStream<Uint8Array>;
     let ended = false;
     const answer = this.made<EvaluateResponse>(until, (options, done) => {
@@ -289,14 +291,20 @@ class Rpc implements Wire {
   }
 
   close(): void {
+    this.closed = true;
     this.channel.close();
   }
 
-  private unary<O extends DescMessage>(
+  private checkOpen(): void {
+    if (this.closed) throw new LossmeterError("CANCELLED", "the client was closed");
+  }
+
+  private async unary<O extends DescMessage>(
     method: Method<O>,
     bytes: Uint8Array,
     until: Until,
   ): Promise<MessageShape<O>> {
+    this.checkOpen();
     return this.made(until, (options, done) =>
       this.channel.makeUnaryRequest(...named(method), bytes, this.metadata, options, done),
     );

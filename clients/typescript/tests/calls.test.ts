@@ -154,6 +154,15 @@ test.each(["NOT_STREAMABLE", "SHAPE_MISMATCH"])(
   },
 );
 
+test("a client that was closed makes no calls", async () => {
+  const { server, client } = await serving();
+  client.close();
+  const closed = { name: "LossmeterError", code: "CANCELLED" };
+  await expect(client.evaluate("huber", INPUTS)).rejects.toMatchObject(closed);
+  await expect(client.evaluateStream("huber", [INPUTS])).rejects.toMatchObject(closed);
+  expect(server.calls).toHaveLength(0);
+});
+
 describe("time", () => {
   test.each([
     ["the call's", {}, { timeoutMs: 300 }],
