@@ -77,7 +77,7 @@ public final class Evaluation<A extends Result> {
    * The same with a parameter.
    *
    * @param name its name, as the loss, the symbol's framework or the expression has it
-   * @param value a number, boolean, text, collection or map
+   * @param value a number, boolean, text, array, collection or map
    * @return the evaluation
    */
   public Evaluation<A> param(String name, Object value) {

@@ -4,12 +4,14 @@ import com.google.protobuf.ListValue;
 import com.google.protobuf.NullValue;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
+import java.lang.reflect.Array;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /** Settings as JSON has them: maps, lists, texts, numbers, booleans and null. */
 final class Json {
@@ -36,6 +38,9 @@ final class Json {
     } else if (x instanceof Collection<?> list) {
       List<Value> values = list.stream().map(Json::value).toList();
       return made.setListValue(ListValue.newBuilder().addAllValues(values)).build();
+    } else if (x.getClass().isArray()) {
+      int length = Array.getLength(x);
+      return value(IntStream.range(0, length).mapToObj(at -> Array.get(x, at)).toList());
     }
     throw new IllegalArgumentException("JSON has nothing for " + x.getClass().getName());
   }

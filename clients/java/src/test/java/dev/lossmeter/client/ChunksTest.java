@@ -30,6 +30,7 @@ class ChunksTest {
         PAIR.param("axis", 1),
         PAIR.param("dim", 1),
         PAIR.param("pos_weight", List.of(1, 2, 3)),
+        PAIR.param("pos_weight", new double[] {1, 2, 3}),
         PAIR.sampleWeight(Tensor.scalar(1)),
         PAIR.sampleWeight(1, 2),
         PAIR.loss("a", Loss.of("huber")).loss("b", Loss.of("huber").reduction("cvar")));
