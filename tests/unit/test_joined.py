@@ -24,8 +24,8 @@ class Written:
         self.closed = True
 
 
-def joined(written: Written) -> Joined:
-    return Joined(cast(Any, written), asyncio.get_running_loop())
+def joined(written: Written, *, alone: bool = False) -> Joined:
+    return Joined(cast(Any, written), asyncio.get_running_loop(), lambda: alone)
 
 
 def test_head_and_body_are_one_write() -> None:
@@ -39,6 +39,17 @@ def test_head_and_body_are_one_write() -> None:
         return written.writes
 
     assert asyncio.run(run()) == [[b"head", b"body"], [b"next"]]
+
+
+def test_an_answer_goes_out_at_once_where_nobody_waits() -> None:
+    async def run() -> list[list[bytes]]:
+        written = Written()
+        transport = joined(written, alone=True)
+        transport.write(b"head")
+        transport.write(b"body")
+        return written.writes
+
+    assert asyncio.run(run()) == [[b"head", b"body"]]
 
 
 def test_what_was_written_goes_out_before_the_close() -> None:

