@@ -142,7 +142,7 @@ class Joined:
         transport: What is written to.
         loop: Its event loop.
         is_alone: Whether no other request waits. Its caller then gets the answer at once; else the
-            others are read first, of which more are answered in a second (measured: a ninth).
+            others are read first, of which more are answered in a second (measured: an eighth).
     """
 
     def __init__(
