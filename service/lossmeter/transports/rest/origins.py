@@ -8,6 +8,7 @@ SENT = (
     "authorization",
     "content-encoding",
     "inference-header-content-length",
+    "timeout",
     "traceparent",
     "tracestate",
 )
