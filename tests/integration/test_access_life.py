@@ -236,7 +236,9 @@ def test_pages_of_listed_origins_alone_may_ask(tmp_path: Path) -> None:
     settings = {"keys_file": path, "cors_origins": "https://a.example https://b.example"}
     with guarding(tmp_path / "log", None, **settings) as started, started.http() as http:
 
-        def preflight(origin: str, header: str = "authorization,content-type,timeout") -> httpx.Response:
+        def preflight(
+            origin: str, header: str = "authorization,content-type,timeout"
+        ) -> httpx.Response:
             asked = {"origin": origin, "access-control-request-method": "POST"}
             headers = asked | {"access-control-request-headers": header}
             return http.options("/v1/evaluate", headers=headers)

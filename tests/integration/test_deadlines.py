@@ -90,6 +90,16 @@ def test_an_answer_that_comes_too_late(service: Service, long: Request) -> None:
     assert ask(service, GOOD).json()["value"] == 1.3125
 
 
+@pytest.mark.parametrize("length", [1000, 10**7], ids=["small", "large"])
+def test_a_body_that_comes_too_late(service: Service, length: int) -> None:
+    head = (
+        f"POST /v1/evaluate HTTP/1.1\r\nHost: here\r\nTimeout: {SOON}\r\nContent-Length: {length}"
+    )
+    with socket.create_connection((HOST, service.http_port), timeout=STOPPED_SECONDS) as caller:
+        caller.sendall(f"{head}\r\n\r\n".encode() + b"{" * (length // 2))
+        assert b" 504 " in caller.recv(65536).split(b"\r\n")[0]
+
+
 def test_a_caller_that_leaves_while_its_answer_is_computed(service: Service, long: Request) -> None:
     content, before = body(long), codes(service).get("CANCELLED", 0)
     head = f"POST /v1/evaluate HTTP/1.1\r\nHost: here\r\nContent-Length: {len(content)}\r\n\r\n"

@@ -232,8 +232,13 @@ class Body:
             raise self._silent() from None
 
     def _silent(self) -> DeadlineExceeded:
-        self._whole = self._given_up = True  # nobody waits for more of it
+        self.give_up()
         return DeadlineExceeded(f"nothing came of the body for {self.limits.idle_seconds:g} s")
+
+    def give_up(self) -> None:
+        """Wait for no more of it, where some is to come."""
+        self._given_up = self._given_up or not self._whole
+        self._whole = True
 
     async def drop(self) -> bool:
         """Read what is left, so that the answer reaches a caller that is still sending.

@@ -154,6 +154,7 @@ async def _in_time(endpoint: Endpoint, request: Request, seconds: float) -> Repl
         async with asyncio.timeout(seconds):
             return await endpoint(request)
     except TimeoutError:
+        request.body.give_up()
         raise DeadlineExceeded(f"the answer was not there after {seconds:g} s") from None
 
 
